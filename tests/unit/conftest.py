@@ -1,0 +1,11 @@
+"""Let the tests import the collection by its full name, as Ansible does."""
+
+from pathlib import Path
+
+from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def pytest_configure():
+    _AnsibleCollectionFinder(paths=[str(ROOT / ".ansible" / "collections")])._install()
