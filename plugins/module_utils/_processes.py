@@ -1,0 +1,40 @@
+# Copyright (c) 2026, the gatehouse.webapp authors
+# MIT License (see LICENSE or https://opensource.org/license/mit)
+"""What a process runs: since when, and from which folder. Source: proc(5)."""
+
+from __future__ import annotations
+
+import os
+import time
+
+
+def start_time(pid, proc="/proc"):
+    """When the process started, in seconds since 1970, to about 10 ms; None when it has ended.
+
+    The kernel counts in ticks since boot. Boot time in /proc/stat is rounded to a second, so the clock that has run
+    since boot is used instead.
+    """
+    try:
+        with open("%s/%d/stat" % (proc, pid), encoding="utf-8", errors="replace") as file:
+            # The name, in parentheses, may hold spaces and parentheses itself.
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return None
+    since_boot = int(fields[19]) / float(os.sysconf("SC_CLK_TCK"))
+    return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - since_boot)
+
+
+def working_directory(pid, proc="/proc"):
+    """The folder that the process works in, with every link resolved; None when it can't be seen."""
+    try:
+        return os.readlink("%s/%d/cwd" % (proc, pid))
+    except OSError:
+        return None
+
+
+def changed_at(path):
+    """When the file's content last changed, in seconds since 1970; None when there is no such file."""
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return None
