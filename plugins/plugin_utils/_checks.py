@@ -1,0 +1,308 @@
+# Copyright (c) 2026, the gatehouse.webapp authors
+# MIT License (see LICENSE or https://opensource.org/license/mit)
+"""What one key alone can't show: keys that need or exclude each other, and apps and sites that collide."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _schema
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils._reading import (
+    mentions,
+    minimal,
+    read_mapping,
+    snippet,
+)
+
+ROUTE_TARGETS = ("app", "static", "return")
+SOURCE_KINDS = ("directory", "git", "archive")
+
+
+def check(apps, sites, problems):
+    """Add to `problems` what is wrong with the apps and sites read: [(place, item), ...], wrong values being None."""
+    for place, app in apps:
+        _check_app(place, app, problems)
+    for place, site in sites:
+        _check_site(place, site, problems)
+    _check_unique("webapp_apps", "app", apps, problems)
+    _check_unique("webapp_sites", "site", sites, problems)
+    _check_app_ports(apps, problems)
+    _check_site_ports(sites, apps, problems)
+    _check_server_names(sites, problems)
+    _check_routes(sites, [app for _place, app in apps], problems)
+
+
+def _check_app(place, app, problems):
+    runtime = app["runtime"]
+    if runtime is None:
+        return
+    for key, entry in _schema.APP.items():
+        if entry.get("only", runtime) != runtime and _is_given(entry, app[key]):
+            problems.append("%s.%s: is only for runtime %s. Leave it out" % (place, key, entry["only"]))
+    if runtime == "uvicorn":
+        _check_uvicorn_app(place, app, problems)
+    if app["port"] is not None and app["instances"] is not None:
+        last = app["port"] + app["instances"] - 1
+        if last > 65535:
+            problems.append(
+                "%s.port: %d instances from port %d end at %d, beyond 65535. Write: %s"
+                % (place, app["instances"], app["port"], last, snippet("port", 65536 - app["instances"]))
+            )
+    health = app["health"]
+    if health and None not in (health["stable_for"], health["timeout"]) and health["stable_for"] >= health["timeout"]:
+        problems.append(
+            "%s.health.timeout: %s s leaves no time for stable_for, %s s. Write: %s"
+            % (place, health["timeout"], health["stable_for"], snippet("timeout", health["stable_for"] + 60))
+        )
+
+
+def _is_given(entry, value):
+    """Whether the value says more than the default does. (A mapping of options has its defaults by now.)"""
+    default = entry.get("default")
+    if "options" in entry and entry["type"] == "dict":
+        return value is not None and value != read_mapping("", entry["options"], default or {}, [])
+    return value not in (None, default)
+
+
+def _check_uvicorn_app(place, app, problems):
+    for key in ("source", "uvicorn"):
+        if app[key] is None and not mentions(problems, "%s.%s" % (place, key)):
+            problems.append("%s.%s: missing. Write: %s" % (place, key, snippet(key, _schema.APP[key]["example"])))
+    if app["source"]:
+        _check_source(place + ".source", app["source"], problems)
+    if app["port"] is not None and app["port"] < 1024:
+        problems.append(
+            "%s.port: %d is below 1024, which the app's user may not listen on. Write: %s"
+            % (place, app["port"], snippet("port", app["port"] + 8000))
+        )
+    env = app["env"] or {}
+    for name in app["required_env"] or []:
+        if not env.get(name) and not mentions(problems, "%s.env.%s" % (place, name)):
+            problems.append(
+                "%s.env.%s: %s, and required_env asks for it. Write: %s"
+                % (place, name, "empty" if name in env else "missing", snippet("env", {name: "..."}))
+            )
+
+
+def _check_source(place, source, problems):
+    given = [kind for kind in SOURCE_KINDS if source[kind] is not None]
+    if len(given) != 1:
+        if given or not mentions(problems, place):
+            problems.append(
+                "%s: %s. Write one of: %s"
+                % (
+                    place,
+                    "has %s, which exclude each other" % " and ".join(given) if given else "says no place",
+                    "; ".join(snippet("source", _source_example(kind)) for kind in SOURCE_KINDS),
+                )
+            )
+        return
+    for key, kind in (("version", "git"), ("checksum", "archive")):
+        if source[key] is not None and kind not in given:
+            problems.append("%s.%s: is only for %s. Leave it out" % (place, key, kind))
+    for key, needed in (("version", "git" in given), ("checksum", is_url(source["archive"]))):
+        if needed and source[key] is None and not mentions(problems, "%s.%s" % (place, key)):
+            problems.append(
+                "%s.%s: missing. Write: %s" % (place, key, snippet(key, _schema.SOURCE[key]["example"]))
+            )
+
+
+def _source_example(kind):
+    with_it = {"git": ["version"], "archive": ["checksum"]}.get(kind, [])
+    return {key: _schema.SOURCE[key]["example"] for key in [kind] + with_it}
+
+
+def is_url(text):
+    return bool(text and re.match(r"https?://", text))
+
+
+def _check_site(place, site, problems):
+    if not site["server_names"] and not site["default"] and not mentions(problems, place + ".server_names"):
+        problems.append(
+            "%s.server_names: missing. Write: %s (or default: true, to answer for every name)"
+            % (place, snippet("server_names", _schema.SITE["server_names"]["example"]))
+        )
+    if site["routes"] is not None and not site["routes"] and not mentions(problems, place + ".routes"):
+        problems.append("%s.routes: empty. Write: %s" % (place, snippet("routes", _schema.SITE["routes"]["example"])))
+    tls = site["tls"]
+    if tls and tls["mode"] is not None:
+        for key in ("certificate", "key"):
+            if tls["mode"] == "files" and tls[key] is None and not mentions(problems, "%s.tls.%s" % (place, key)):
+                problems.append(
+                    "%s.tls.%s: missing. Write: %s" % (place, key, snippet(key, _schema.TLS[key]["example"]))
+                )
+            if tls["mode"] == "none" and tls[key] is not None:
+                problems.append("%s.tls.%s: is not used with mode none. Write: mode: files" % (place, key))
+
+
+def _check_unique(place, what, items, problems):
+    names = [item["name"] for _place, item in items if item["name"] is not None]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        free = next(candidate for candidate in map("{}-{}".format, [name] * 99, range(2, 99)) if candidate not in names)
+        problems.append(
+            "%s[%s].name: names %d %ss. Write: %s for the other"
+            % (place, name, names.count(name), what, snippet("name", free))
+        )
+
+
+def local_ports(app):
+    """The ports the app takes on its own host; none where it runs elsewhere or isn't known."""
+    if app["port"] is None or app["instances"] is None or app["port"] + app["instances"] > 65536:
+        return range(0)
+    local = app["runtime"] == "uvicorn" or any(is_local(host) for host in app["hosts"] or [])
+    return range(app["port"], app["port"] + app["instances"]) if local else range(0)
+
+
+def is_local(host):
+    return host.strip("[]") in ("localhost", "::1") or host.startswith("127.")
+
+
+def _check_app_ports(apps, problems):
+    everywhere = {port for _place, app in apps for port in local_ports(app)}
+    taken = {}
+    for place, app in apps:
+        shared = next((port for port in local_ports(app) if port in taken), None)
+        if shared is not None:
+            other_place, other = taken[shared]
+            problems.append(
+                "%s.port: port %d is also %s's, which listens on %s. Write: %s"
+                % (place, shared, other_place, _span(other), snippet("port", _free_port(everywhere, app["instances"])))
+            )
+        for port in local_ports(app):
+            taken.setdefault(port, (place, app))
+
+
+def _free_port(taken, count):
+    """The first port from 8000 up from where `count` ports are free."""
+    return next(port for port in range(8000, 65536) if taken.isdisjoint(range(port, port + count)))
+
+
+def _span(app):
+    ports = local_ports(app)
+    return str(ports[0]) if len(ports) == 1 else "%d to %d" % (ports[0], ports[-1])
+
+
+def listens(site):
+    """[(key, port, scheme)] of what the site listens on."""
+    listens = [("http_port", site["http_port"], "http")]
+    if site["tls"] and site["tls"]["mode"] == "files":
+        listens.append(("https_port", site["https_port"], "https"))
+    return [listen for listen in listens if listen[1] is not None]
+
+
+def _check_site_ports(sites, apps, problems):
+    taken = {port: (place, app) for place, app in apps for port in local_ports(app)}
+    spoken = {}
+    for place, site in sites:
+        for key, port, scheme in listens(site):
+            if port in taken:
+                app_place, app = taken[port]
+                free = _free_port(set(taken), app["instances"])
+                problems.append(
+                    "%s.%s: port %d is also %s's. Write for that app: %s"
+                    % (place, key, port, app_place, snippet("port", free))
+                )
+            first_scheme, first_place = spoken.setdefault(port, (scheme, place))
+            if first_scheme != scheme:
+                problems.append(
+                    "%s.%s: port %d speaks %s here and %s in %s. Write: http_port: 80, https_port: 443"
+                    % (place, key, port, scheme, first_scheme, first_place)
+                )
+
+
+def _check_server_names(sites, problems):
+    defaults, owners = {}, {}
+    for place, site in sites:
+        ports = [port for _key, port, _scheme in listens(site)]
+        rival = next((defaults[port] for port in ports if port in defaults), None) if site["default"] else None
+        if rival:
+            problems.append(
+                "%s.default: site %s is the default of port %d already. Write: default: false"
+                % (place, rival["name"], next(port for port in ports if port in defaults))
+            )
+        names = [name.lower() for name in site["server_names"] or []]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            problems.append("%s.server_names: %s is there twice. Leave one out" % (place, name))
+        for name in sorted(set(names)):
+            owner = next((owners[name, port] for port in ports if (name, port) in owners), None)
+            if owner:
+                problems.append(
+                    "%s.server_names: %s belongs to site %s already. Leave it out in one of them"
+                    % (place, name, owner["name"])
+                )
+        for port in ports:
+            if site["default"]:
+                defaults.setdefault(port, site)
+            for name in names:
+                owners.setdefault((name, port), site)
+
+
+def _check_routes(sites, apps, problems):
+    by_name = {app["name"]: app for app in apps if app["name"] is not None}
+    all_named = all(app["name"] is not None for app in apps)  # else a route may mean one whose name is wrong
+    for place, site in sites:
+        routes = site["routes"] or []
+        paths = [route["path"] for route in routes]
+        for path in sorted({path for path in paths if path is not None and paths.count(path) > 1}):
+            problems.append("%s.routes: path %s is there %d times. Keep one" % (place, path, paths.count(path)))
+        for index, route in enumerate(routes):
+            route_place = "%s.routes[%s]" % (place, index if route["path"] is None else route["path"])
+            _check_route(route_place, route, problems)
+            if all_named and route["app"] is not None and route["app"] not in by_name:
+                problems.append(_no_such_app(route_place, route["app"], sorted(by_name)))
+        for name in dict.fromkeys(route["app"] for route in routes):
+            if name in by_name:
+                _check_websocket_route(place, routes, by_name[name], problems)
+
+
+def _check_route(place, route, problems):
+    given = [key for key in ROUTE_TARGETS if route[key] is not None]
+    if len(given) != 1:
+        if given or not any(mentions(problems, "%s.%s" % (place, key)) for key in ROUTE_TARGETS):
+            problems.append(
+                "%s: %s. Write one of: %s"
+                % (
+                    place,
+                    "has %s, which exclude each other" % " and ".join(given) if given else "leads nowhere",
+                    "; ".join(snippet(key, _schema.ROUTE[key]["example"]) for key in ROUTE_TARGETS),
+                )
+            )
+        return
+    if given[0] != "app":
+        for key, entry in _schema.ROUTE.items():
+            if entry.get("only") == "app" and _is_given(entry, route[key]):
+                problems.append("%s.%s: is only for a route to an app. Leave it out" % (place, key))
+
+
+def _no_such_app(place, name, names):
+    if not names:
+        return "%s.app: webapp_apps is empty. Write: %s" % (place, snippet("webapp_apps", [minimal(_schema.APP)]))
+    near = difflib.get_close_matches(name, names, n=1)
+    return "%s.app: there is no app %s. Write: %s (apps: %s)" % (
+        place,
+        json.dumps(name),
+        snippet("app", (near or names)[0]),
+        ", ".join(names),
+    )
+
+
+def _check_websocket_route(place, routes, app, problems):
+    """An app that has WebSockets is not proxied by a route that would not upgrade them."""
+    path = (app["websocket"] or {}).get("path")
+    route = route_for(routes, path) if path else None
+    if route and route["app"] == app["name"] and not route["websocket"]:
+        folder = path.split("?")[0].rpartition("/")[0] + "/"
+        right = snippet(None, {"path": folder, "app": app["name"], "websocket": True})
+        problems.append(
+            "%s.routes[%s]: WebSockets of app %s (%s) would come this way, and the route is not for them. Write%s: %s"
+            % (place, route["path"], app["name"], path, "" if route["path"] == folder else " one more", right)
+        )
+
+
+def route_for(routes, path):
+    """The route nginx takes for the path: the longest prefix."""
+    path = path.split("?")[0]
+    matching = [route for route in routes if route["path"] is not None and path.startswith(route["path"])]
+    return max(matching, key=lambda route: len(route["path"]), default=None)

@@ -1,0 +1,212 @@
+# Copyright (c) 2026, the gatehouse.webapp authors
+# MIT License (see LICENSE or https://opensource.org/license/mit)
+"""From what the inventory says of apps and sites to all that the parts do: read, check, derive.
+
+Pure: nothing here looks at a host, a file or a clock, and the input is left as it was.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+
+from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _schema
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils._checks import (
+    ROUTE_TARGETS,
+    check,
+    is_url,
+    listens,
+    route_for,
+)
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils._reading import plain, read_list
+
+HEALTH_REQUEST = ("path", "host")
+DEFAULT_BURST = 20
+
+
+def resolve(apps, sites, directory=""):
+    """The whole model as plain data, or one GatehouseError that lists every problem.
+
+    directory: what relative paths on the control node (source.directory, source.archive) are relative to.
+    """
+    problems = []
+    apps = read_list("webapp_apps", _schema.APP, plain(apps), problems)
+    sites = read_list("webapp_sites", _schema.SITE, plain(sites), problems)
+
+    check(apps, sites, problems)
+    if problems:
+        raise GatehouseError(
+            "The model has %d problem%s:\n%s"
+            % (len(problems), "" if len(problems) == 1 else "s", "\n".join("  - " + line for line in problems)),
+            cause="bad_model",
+            problems=problems,
+        )
+
+    apps = [_derive_app(app, directory) for _place, app in apps]
+    sites = [_derive_site(site, apps) for _place, site in sites]
+    return {
+        "apps": apps,
+        "sites": sites,
+        "opened_ports": _derive_opened_ports(sites),
+        "probes": [probe for site in sites for probe in _derive_probes(site, apps)],
+        "local_sources": [source for app in apps for source in _derive_local_sources(app)],
+    }
+
+
+def _derive_app(app, directory):
+    name = app["name"]
+    managed = app["runtime"] == "uvicorn"
+    ports = [app["port"] + index for index in range(app["instances"])]
+    source = app["source"]
+    if source:
+        for key in ("directory", "archive"):
+            if source[key] is not None and not is_url(source[key]):
+                source = dict(source, **{key: os.path.normpath(os.path.join(directory, source[key]))})
+    requires = []
+    for requirement in app["requires"]:
+        host, _colon, port = requirement["tcp"].rpartition(":")
+        requires.append(dict(requirement, host=host.strip("[]"), port=int(port)))
+    return dict(
+        app,
+        source=source,
+        requires=requires,
+        user=name if managed else None,
+        root="/srv/" + name if managed else None,
+        state_dir="/var/lib/" + name if managed else None,
+        log_dir="/var/log/" + name if managed and app["log_file"] else None,
+        unit=name + "@.service" if managed else None,
+        services=[{"name": "%s@%d.service" % (name, port), "port": port} for port in ports] if managed else [],
+        ports=ports,
+        upstream={
+            "name": name,
+            "servers": ["%s:%d" % (_in_url(host), port) for host in app["hosts"] for port in ports],
+        },
+    )
+
+
+def _derive_local_sources(app):
+    """What must be readable on the control node."""
+    source = app["source"] or {}
+    return [
+        {"place": "webapp_apps[%s].source.%s" % (app["name"], key), "path": source[key], "kind": kind}
+        for key, kind in (("directory", "directory"), ("archive", "file"))
+        if source.get(key) is not None and not is_url(source[key])
+    ]
+
+
+def _in_url(host):
+    return "[%s]" % host.strip("[]") if ":" in host else host
+
+
+def _derive_site(site, apps):
+    by_name = {app["name"]: app for app in apps}
+    health_paths = _health_paths(site["routes"], by_name)
+    routes = []
+    for name, path in health_paths.items():
+        if not any(route["path"] == path for route in site["routes"]):
+            bare = {key: copy.deepcopy(entry.get("default")) for key, entry in _schema.ROUTE.items()}
+            bare.update(path=path, app=name, rate="none", access_log=False)
+            routes.append(_derive_route(bare, site, exact=True))
+    for route in site["routes"]:
+        if route["app"] and health_paths.get(route["app"]) == route["path"]:
+            route = dict(route, rate=route["rate"] or "none")
+            route["access_log"] = bool(route["access_log"])
+        routes.append(_derive_route(route, site, exact=False))
+
+    zones = []
+    for route in routes:
+        if route["rate"]:
+            base = "%s_%s" % (site["name"], re.sub(r"[^A-Za-z0-9]+", "_", route["path"]).strip("_") or "root")
+            used = [zone["zone"] for zone in zones]
+            route["zone"] = next(
+                name for name in [base] + ["%s_%d" % (base, number) for number in range(2, 999)] if name not in used
+            )
+            zones.append({"zone": route["zone"], "rate": route["rate"]})
+    tls = dict(site["tls"], redirect=site["tls"]["mode"] == "files" and site["tls"]["redirect"])
+    names = [name.lower() for name in site["server_names"]]
+    return dict(site, server_names=names, tls=tls, routes=routes, zones=zones)
+
+
+def _health_paths(routes, by_name):
+    """{app: the path its health is asked for on the site of these routes}, for the apps that have one.
+
+    One of the app's own routes covers it, or the site has a single app: then the path is taken out of whatever
+    covers it (a static folder at /, say) by an exact route.
+    """
+    names = list(dict.fromkeys(route["app"] for route in routes if route["app"]))
+    paths = {}
+    for name in names:
+        path = by_name[name]["health"]["path"].split("?")[0]
+        route = route_for(routes, path)
+        covered = route is not None and route["app"] == name
+        free = len(names) == 1 and not (route and route["path"] == path)
+        if (covered or free) and path not in paths.values():
+            paths[name] = path
+    return paths
+
+
+def _derive_route(route, site, exact):
+    kind = next(key for key in ROUTE_TARGETS if route[key] is not None)
+    defaults = _schema.ROUTE_DEFAULTS["websocket" if route["websocket"] else kind]
+    filled = {key: copy.deepcopy(defaults[key]) if value is None and key in defaults else value
+              for key, value in route.items()}
+    if filled["rate"] == "none":
+        filled["rate"] = None
+    if filled["rate"] is None:
+        filled["burst"] = None
+    elif filled["burst"] is None:
+        filled["burst"] = DEFAULT_BURST
+    return dict(
+        filled,
+        exact=exact,
+        body_size=route["body_size"] or site["client_max_body_size"],
+        access_log=site["access_log"] if route["access_log"] is None else route["access_log"],
+        upstream=route["app"],
+        zone=None,
+    )
+
+
+def _derive_opened_ports(sites):
+    names = {}
+    for site in sites:
+        for _key, port, _scheme in listens(site):
+            names.setdefault(port, []).append(site["name"])
+    return [
+        {"port": port, "proto": "tcp", "reason": "%s %s" % ("sites" if len(users) > 1 else "site", ", ".join(users))}
+        for port, users in sorted(names.items())
+    ]
+
+
+def _derive_probes(site, apps):
+    """What to ask of each app through this site."""
+    _key, port, scheme = listens(site)[-1]
+    by_name = {app["name"]: app for app in apps}
+    routes = [route for route in site["routes"] if not route["exact"]]
+    health_paths = _health_paths(routes, by_name)
+    probes = []
+    for name in dict.fromkeys(route["app"] for route in routes if route["app"]):
+        app = by_name[name]
+        websocket = (app["websocket"] or {}).get("path")
+        route = route_for(routes, websocket) if websocket else None
+        reachable = route is not None and route["app"] == name and route["websocket"]
+        probes.append(
+            {
+                "site": site["name"],
+                "host": _probe_host(site["server_names"]),
+                "scheme": scheme,
+                "port": port,
+                "app": name,
+                "path": app["health"]["path"] if name in health_paths else None,
+                "websocket": websocket if reachable else None,
+                "health": {key: value for key, value in app["health"].items() if key not in HEALTH_REQUEST},
+            }
+        )
+    return probes
+
+
+def _probe_host(server_names):
+    """A name the site answers to: the first plain one, one under a wildcard, or any for a default site."""
+    plain_names = [name for name in server_names if not name.startswith("*")]
+    return (plain_names or [name.replace("*", "www", 1) for name in server_names] or ["localhost"])[0]

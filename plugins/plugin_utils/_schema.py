@@ -1,0 +1,384 @@
+# Copyright (c) 2026, the gatehouse.webapp authors
+# MIT License (see LICENSE or https://opensource.org/license/mit)
+"""What an app and a site may say: argument specs, as modules have them, with what a good error needs.
+
+Beside the keys of an argument spec (type, elements, choices, default, required, options, no_log) an entry may have:
+
+example: a right value, shown when the key is missing or wrong.
+check: a function of the value: None when it is right, else the end of the sentence "VALUE ...".
+suggest: a function of a wrong value: the right one it was probably meant to be, or None.
+texts: the values of this free mapping are texts; numbers and booleans become texts ("1", "true").
+names: a check of the keys of this free mapping.
+only: the runtime (of an app) or the kind (of a route) this key belongs to.
+"""
+
+from __future__ import annotations
+
+import re
+
+# Users, folders under /var/lib and template units that a Debian host has: an app of that name would take them over.
+RESERVED_NAMES = {
+    "apt", "aptitude", "autovt", "backup", "bin", "console-getty", "container-getty", "containerd", "daemon", "dbus",
+    "debconf", "dhcp", "docker", "dpkg", "games", "getty", "git", "grafana", "grub", "ifup", "initramfs-tools", "irc",
+    "list", "locales", "logrotate", "lp", "mail", "man", "messagebus", "misc", "modprobe", "monit", "mysql", "news",
+    "nginx", "nobody", "nodejs", "pam", "polkit-1", "postgres", "postgresql", "private", "prometheus", "proxy",
+    "python", "quotaon", "redis", "root", "serial-getty", "shells", "snapd", "ssh", "sshd", "sudo", "sync", "sys",
+    "systemd", "tcpdump", "ucf", "ufw", "update-notifier", "user", "uucp", "uuidd", "www-data",
+}
+
+# What uvicorn is told on its command line by the model itself.
+OWNED_ARGS = {
+    "--app-dir": "uvicorn.app_dir",
+    "--env-file": "env",
+    "--fd": "port",
+    "--host": None,
+    "--port": "port",
+    "--reload": None,
+    "--uds": "port",
+    "--workers": "uvicorn.workers",
+}
+
+NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
+ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+DOTTED = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
+HOST = r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[?[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*\]?"
+
+
+def matching(pattern, otherwise):
+    """A check: the whole value matches the pattern."""
+    compiled = re.compile(pattern)
+    return lambda value: None if compiled.fullmatch(value) else otherwise
+
+
+def between(low, high):
+    """A check: the number lies in the range, both ends included. (NaN does not.)"""
+    return lambda value: None if low <= value <= high else "is not between %s and %s" % (low, high)
+
+
+def at_least(low):
+    """A check: the number is finite and not below this one."""
+    return lambda value: None if low <= value < float("inf") else "is not a number from %s up" % low
+
+
+def above_zero(value):
+    return None if 0 < value < float("inf") else "is not a number above 0"
+
+
+def replacing(pattern, replacement):
+    """A suggestion: the value with the pattern replaced."""
+    return lambda value: re.sub(pattern, replacement, str(value))
+
+
+def _is_reserved(name):
+    return name in RESERVED_NAMES or name.startswith("systemd-")
+
+
+def _leading(pattern, value):
+    """What the value begins with, without blanks; empty where it begins otherwise."""
+    found = re.match(pattern, value.strip())
+    return re.sub(r"\s", "", found.group()) if found else ""
+
+
+def check_app_name(value):
+    if not NAME.fullmatch(value):
+        return "can't name a user and a unit: it takes 1 to 31 of a-z, 0-9 and -, beginning with a letter"
+    if _is_reserved(value):
+        return "names a user, a unit or a folder in /var/lib of the system: the app would take it over"
+    return None
+
+
+def suggest_app_name(value):
+    if _is_reserved(value):
+        return "app-" + value
+    return re.sub(r"[^a-z0-9]+", "-", value.lower()).lstrip("-0123456789")[:31].strip("-")
+
+
+def check_subfolder(value):
+    if not re.fullmatch(r"[A-Za-z0-9._/-]*", value) or value.startswith("/") or ".." in value.split("/"):
+        return "is not a folder below the source folder"
+    return None
+
+
+def check_file_path(value):
+    if value.startswith("~"):
+        return "begins with ~, which nothing expands: the path is absolute or relative to where the play was started"
+    return None if value else "is no path"
+
+
+def check_extra_arg(value):
+    flag = value.split("=")[0]
+    if flag in OWNED_ARGS:
+        owner = OWNED_ARGS[flag]
+        return "contradicts the model, which sets it%s" % (": use %s" % owner if owner else "")
+    return check_line(value)
+
+
+def check_line(value):
+    return "has a line break or another control character" if re.search(r"[\x00-\x1f\x7f]", value) else None
+
+
+def check_env_value(value):
+    return "has a NUL character" if "\x00" in value else None
+
+
+def check_return(value):
+    if 300 <= value <= 399:
+        return "is a redirect, and a route has nowhere to say where to"
+    return None if 200 <= value <= 599 else "is not an HTTP status from 200 to 599"
+
+
+def check_address(value):
+    """HOST:PORT, with an IPv6 host in brackets."""
+    host, colon, port = value.rpartition(":")
+    if not colon or not re.fullmatch(r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+", host):
+        return "is not HOST:PORT"
+    if not port.isdigit() or not 1 <= int(port) <= 65535:
+        return "has no port from 1 to 65535"
+    return None
+
+
+def suggest_server_name(value):
+    if value in ("_", "", "*"):
+        return None
+    return re.sub(r"[:/].*$", "", re.sub(r"^\w+://", "", value)).strip().lower()
+
+
+def suggest_target(value):
+    module, _colon, attribute = value.partition(":")
+    module = re.sub(r"\.py$", "", module).strip("./").replace("/", ".")
+    return "%s:%s" % (module, attribute or "app")
+
+
+def suggest_percent(value):
+    number = re.fullmatch(r"\s*([0-9.]+)\s*%?\s*", value)
+    try:
+        share = float(number.group(1))
+    except (AttributeError, ValueError):
+        return None
+    return "%d%%" % (share if share > 32 or "%" in value else share * 100)
+
+
+PORT = dict(type="int", check=between(1, 65535))
+URL_PATH = dict(
+    type="str",
+    check=matching(
+        r"/[^\s?#{};\"'\\$]*", "is not a path: it begins with / and has none of ? # $ ; { } quotes and blanks"
+    ),
+    suggest=lambda value: "/" + re.sub(r"^\w+://[^/]*|[\s?#{};\"'\\$].*$", "", value).lstrip("/"),
+)
+QUERY_PATH = dict(
+    type="str",
+    check=matching(r"/[^\s#{};\"'\\]*", "is not a path: it begins with / and has none of # ; { } quotes and blanks"),
+    suggest=lambda value: "/" + re.sub(r"^\w+://[^/]*|[\s#{};\"'\\].*$", "", value).lstrip("/"),
+)
+DURATION = dict(
+    type="str",
+    check=matching(r"[1-9][0-9]*(?:ms|s|m|h|d)", "is not a time with its unit (ms, s, m, h, d)"),
+    suggest=lambda value: value + "s" if re.fullmatch(r"[1-9][0-9]*", value) else None,
+)
+BODY_SIZE = dict(
+    type="str",
+    check=matching(r"[0-9]+[kKmMgG]?", "is not a size: bytes, or a number with k, m or g (0: no limit)"),
+    suggest=lambda value: _leading(r"[0-9]+\s*[kmgKMG]", value).lower(),
+)
+HEADERS = dict(
+    type="dict",
+    default={},
+    no_log=True,
+    texts=True,
+    check=check_line,
+    names=matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", "is not a header's name"),
+)
+ABSOLUTE_PATH = dict(
+    type="str",
+    check=matching(r"/[^\s\"'\\;{}$%]*", "is not an absolute path without spaces, quotes, ;, $, % and braces"),
+)
+
+SOURCE = {
+    "directory": dict(type="str", example="examples/chat/backend", check=check_file_path),
+    "git": dict(
+        type="str", example="https://git.example.com/team/chat.git", no_log=True,
+        check=matching(r"[^\s-]\S*", "is not the address of a repository"),
+    ),
+    "version": dict(type="str", example="v1.4.2", check=matching(r"[^\s-]\S*", "is not a tag, branch or commit")),
+    "archive": dict(
+        type="str", example="https://files.example.com/chat-1.4.2.tar.gz", no_log=True, check=check_file_path,
+    ),
+    "checksum": dict(
+        type="str", example="sha256:" + "0123456789abcdef" * 4,
+        check=matching(r"sha256:[0-9a-f]{64}", "is not sha256: and 64 hexadecimal digits in lower case"),
+        suggest=lambda value: "sha256:" + value.lower() if re.fullmatch(r"[0-9a-fA-F]{64}", value) else None,
+    ),
+}
+
+UVICORN = {
+    "target": dict(
+        type="str", required=True, example="app.main:app", suggest=suggest_target,
+        check=matching(r"%s:%s" % (DOTTED, DOTTED), "is not MODULE:ATTRIBUTE"),
+    ),
+    "workers": dict(type="int", default=1, example=2, check=between(1, 64)),
+    "app_dir": dict(type="str", default="", example="src", check=check_subfolder),
+    "python": dict(
+        type="str", default="python3", example="/usr/bin/python3.12",
+        check=matching(r"[A-Za-z0-9._/+-]+", "is not the name or path of a Python"),
+    ),
+    "installer": dict(type="str", default="auto", choices=["auto", "uv", "pip"], example="uv"),
+    "extra_args": dict(type="list", elements="str", default=[], example=["--no-access-log"], check=check_extra_arg),
+}
+
+HEALTH = {
+    "path": dict(QUERY_PATH, required=True, example="/health"),
+    "status": dict(type="list", elements="int", default=[200], example=[200, 204], check=between(100, 599)),
+    "json": dict(type="dict", default={}, example={"status": "healthy"}),
+    "text": dict(type="str", example="ok"),
+    "headers": dict(HEADERS, example={"Accept": "application/json"}),
+    "host": dict(
+        type="str", example="chat.example.com",
+        check=matching(r"(?:%s)(?::[0-9]+)?" % HOST, "is not a host name"), suggest=suggest_server_name,
+    ),
+    "successes": dict(type="int", default=2, example=3, check=at_least(1)),
+    "stable_for": dict(type="float", default=2.0, example=5.0, check=at_least(0)),
+    "timeout": dict(type="float", default=60.0, example=90.0, check=above_zero),
+    "interval": dict(type="float", default=0.1, example=0.5, check=above_zero),
+}
+
+WEBSOCKET = {"path": dict(QUERY_PATH, required=True, example="/ws/probe")}
+
+REQUIREMENT = {"tcp": dict(type="str", required=True, example="127.0.0.1:3306", check=check_address)}
+
+SANDBOX = {
+    "allow_network": dict(type="bool", default=True, example=False),
+    "writable_paths": dict(ABSOLUTE_PATH, type="list", elements="str", default=[], example=["/srv/uploads"]),
+    "overrides": dict(
+        type="dict", default={}, example={"MemoryDenyWriteExecute": "false"}, texts=True, check=check_line,
+        names=matching(r"[A-Z][A-Za-z0-9]+", "is not the name of a systemd directive"),
+    ),
+}
+
+APP = {
+    "name": dict(type="str", required=True, example="chat-api", check=check_app_name, suggest=suggest_app_name),
+    "runtime": dict(type="str", required=True, choices=["uvicorn", "external"], example="uvicorn"),
+    "source": dict(type="dict", options=SOURCE, only="uvicorn", example={"directory": "examples/chat/backend"}),
+    "build": dict(
+        type="list", elements="str", default=[], only="uvicorn", example=["make assets"],
+        check=lambda value: None if value.strip() else "is no command",
+    ),
+    "uvicorn": dict(type="dict", options=UVICORN, only="uvicorn", example={"target": "app.main:app"}),
+    "hosts": dict(
+        type="list", elements="str", default=["127.0.0.1"], only="external", example=["192.0.2.10"],
+        check=matching(HOST, "is not a host name or an address (the port is said by `port`)"),
+        suggest=suggest_server_name,
+    ),
+    "port": dict(PORT, required=True, example=8000),
+    "instances": dict(type="int", default=1, example=2, check=between(1, 32)),
+    "strategy": dict(type="str", default="restart", choices=["restart"], example="restart"),
+    "env": dict(
+        type="dict", default={}, only="uvicorn", no_log=True, texts=True, example={"LOG_LEVEL": "info"},
+        check=check_env_value,
+        names=matching(ENV_NAME.pattern, "is not the name of an environment variable (A-Z, a-z, 0-9 and _)"),
+    ),
+    "required_env": dict(
+        type="list", elements="str", default=[], only="uvicorn", example=["DATABASE_URL"],
+        check=matching(ENV_NAME.pattern, "is not the name of an environment variable (A-Z, a-z, 0-9 and _)"),
+        suggest=replacing(r"[^A-Za-z0-9_]", "_"),
+    ),
+    "health": dict(type="dict", required=True, options=HEALTH, example={"path": "/health"}),
+    "websocket": dict(type="dict", options=WEBSOCKET, example={"path": "/ws/probe"}),
+    "requires": dict(
+        type="list", elements="dict", options=REQUIREMENT, default=[], only="uvicorn",
+        example=[{"tcp": "127.0.0.1:3306"}],
+    ),
+    "memory_max": dict(
+        type="str", only="uvicorn", example="512M",
+        check=matching(r"[1-9][0-9]*[KMGT]?|[1-9][0-9]?%|100%", "is not a size systemd knows (512M, 2G, 50%)"),
+        suggest=lambda value: _leading(r"[1-9][0-9]*\s*[kmgtKMGT]", value).upper(),
+    ),
+    "cpu_quota": dict(
+        type="str", only="uvicorn", example="150%", suggest=suggest_percent,
+        check=matching(r"[1-9][0-9]*%", "is not a share of one CPU's time in percent"),
+    ),
+    "log_file": dict(type="bool", default=False, only="uvicorn", example=True),
+    "keep_releases": dict(type="int", default=5, only="uvicorn", example=3, check=at_least(2)),
+    "packages": dict(
+        type="list", elements="str", default=[], only="uvicorn", example=["libpq5"],
+        check=matching(r"[a-z0-9][a-z0-9+.-]+", "is not the name of a Debian package"),
+    ),
+    "sandbox": dict(type="dict", options=SANDBOX, default={}, only="uvicorn", example={"allow_network": False}),
+    "restart_sec": dict(type="float", default=1.0, only="uvicorn", example=0.5, check=at_least(0)),
+    "start_timeout": dict(type="int", default=60, only="uvicorn", example=120, check=at_least(1)),
+    "stop_timeout": dict(type="int", default=15, only="uvicorn", example=30, check=at_least(1)),
+}
+
+TLS = {
+    "mode": dict(type="str", default="none", choices=["none", "files"], example="files"),
+    "certificate": dict(ABSOLUTE_PATH, example="/etc/ssl/certs/chat.pem"),
+    "key": dict(ABSOLUTE_PATH, example="/etc/ssl/private/chat.key"),
+    "redirect": dict(type="bool", default=True, example=False),
+}
+
+RETRIES = {
+    "tries": dict(type="int", default=3, example=2, check=at_least(1)),
+    "timeout": dict(DURATION, default="10s", example="5s"),
+}
+
+ROUTE = {
+    "path": dict(URL_PATH, required=True, example="/api/"),
+    "app": dict(type="str", example="chat-api"),
+    "static": dict(ABSOLUTE_PATH, example="/srv/www/chat"),
+    "return": dict(type="int", example=404, check=check_return),
+    "websocket": dict(type="bool", default=False, only="app", example=True),
+    "read_timeout": dict(DURATION, only="app", example="300s"),
+    "send_timeout": dict(DURATION, only="app", example="60s"),
+    "connect_timeout": dict(DURATION, only="app", example="5s"),
+    "buffering": dict(type="bool", only="app", example=True),
+    "retries": dict(type="dict", options=RETRIES, only="app", example={"tries": 2, "timeout": "5s"}),
+    "rate": dict(
+        type="str", example="10r/s",
+        check=matching(r"none|[1-9][0-9]*r/[sm]", "is not requests per second or minute (10r/s, 600r/m) or none"),
+        suggest=replacing(r"^([1-9][0-9]*)[^0-9sm]*([sm])\w*$", r"\1r/\2"),
+    ),
+    "burst": dict(type="int", example=40, check=at_least(0)),
+    "body_size": dict(BODY_SIZE, example="50m"),
+    "access_log": dict(type="bool", example=False),
+    "headers": dict(HEADERS, example={"Cache-Control": "no-store"}),
+}
+
+SITE = {
+    "name": dict(
+        type="str", required=True, example="chat",
+        check=matching(r"[a-z0-9][a-z0-9.-]{0,62}", "can't name a file: it takes 1 to 63 of a-z, 0-9, . and -"),
+        suggest=lambda value: re.sub(r"[^a-z0-9.]+", "-", value.lower()).strip("-.")[:63],
+    ),
+    "server_names": dict(
+        type="list", elements="str", default=[], example=["chat.example.com"], suggest=suggest_server_name,
+        check=matching(r"(?:\*\.)?(?:%s)" % HOST, "is not a host name (for every other name: default: true)"),
+    ),
+    "default": dict(type="bool", default=False, example=True),
+    "http_port": dict(PORT, default=80, example=8080),
+    "https_port": dict(PORT, default=443, example=8443),
+    "tls": dict(
+        type="dict", options=TLS, default={},
+        example={"mode": "files", "certificate": "/etc/ssl/certs/chat.pem", "key": "/etc/ssl/private/chat.key"},
+    ),
+    "client_max_body_size": dict(BODY_SIZE, default="10m", example="50m"),
+    "access_log": dict(type="bool", default=True, example=False),
+    "routes": dict(
+        type="list", elements="dict", options=ROUTE, required=True, example=[{"path": "/", "app": "chat-api"}],
+    ),
+}
+
+# What a route has that does not say it, by its kind. (None: does not apply.)
+ROUTE_DEFAULTS = {
+    "app": dict(
+        read_timeout="300s", send_timeout="60s", connect_timeout="5s", buffering=False, rate="10r/s", burst=20,
+        retries={"tries": 3, "timeout": "10s"},
+    ),
+    "websocket": dict(
+        read_timeout="86400s", send_timeout="86400s", connect_timeout="5s", buffering=False, rate="5r/s", burst=10,
+        retries={"tries": 3, "timeout": "10s"},
+    ),
+    "static": dict(
+        read_timeout=None, send_timeout=None, connect_timeout=None, buffering=None, rate=None, burst=None, retries=None,
+    ),
+}
+ROUTE_DEFAULTS["return"] = ROUTE_DEFAULTS["static"]
