@@ -8,9 +8,14 @@ back to, also when the run that flipped the link was killed before it could put 
 
 from __future__ import annotations
 
+import json
 import os
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
+
+
+# In a release's folder: the gate that it passed.
+GATE_FILE = "gate.json"
 
 
 class Activation:
@@ -87,12 +92,25 @@ class Activation:
             else:
                 _write(path, content)
 
-    def confirm(self):
-        """Remember that the target passed its gate. Returns whether that is news."""
+    def confirm(self, gate):
+        """Remember that the target passed this gate. Returns whether that is news.
+
+        The gate stays with the release: should it be gone back to, it is measured as it was when it was good, not as
+        the next version wants to be measured.
+        """
+        text = json.dumps(gate, indent=2, sort_keys=True).encode("utf-8")
+        if _read(os.path.join(self.target, GATE_FILE)) != text:
+            _write(os.path.join(self.target, GATE_FILE), text, 0o600)
         if os.path.islink(self.good_link) and os.path.realpath(self.good_link) == self.target:
             return False
         _point(self.good_link, self.target)
         return True
+
+    @staticmethod
+    def gate_of(release):
+        """The gate that the release passed last, or None."""
+        text = _read(os.path.join(release, GATE_FILE))
+        return json.loads(text.decode("utf-8")) if text else None
 
     def _install(self, release):
         # The link first: units name their release by its full path, so a power cut between the two starts the former
@@ -121,13 +139,14 @@ def _read(path):
         return None
 
 
-def _write(path, content):
+def _write(path, content, mode=0o644):
     staged = path + ".new"
-    with open(staged, "wb") as file:
+    _remove(staged)
+    with os.fdopen(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        os.fchmod(file.fileno(), mode)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    os.chmod(staged, 0o644)
     os.replace(staged, path)
 
 

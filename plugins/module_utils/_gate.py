@@ -72,6 +72,11 @@ GATE = dict(
 )
 
 
+def gate_options(params):
+    """Just the gate out of a module's parameters."""
+    return {name: params[name] for name in GATE}
+
+
 class GateFailure(GatehouseError):
     """The gate stays shut. `cause` and the message say why."""
 
@@ -156,19 +161,21 @@ class Gate:
     """Opens once every probe has passed `successes` times running and nothing has failed for `stable_for` seconds.
 
     probes: functions of a time limit that return an Answer.
-    watch: called before each round. Answers whether there is someone to ask yet; raises GateFailure when there is
-    no more point in waiting.
+    watch: called before each round. Answers None when there is someone to ask, or in words what is missing yet; raises
+    GateFailure when there is no more point in waiting.
     """
 
     def __init__(self, probes, patience, watch=None, clock=time.monotonic, sleep=time.sleep):
         self._probes = probes
         self._patience = patience
-        self._watch = watch or (lambda: True)
+        self._watch = watch or (lambda: None)
         self._clock = clock
         self._sleep = sleep
         self.attempts = 0
         self.answers = []  # of the last round
         self.first_good = None  # seconds into the wait
+        self._missing = None  # what the watch said last
+        self._complaint = None  # the last bad answer that tells something
         self._good = 0
         self._good_since = None
 
@@ -192,14 +199,19 @@ class Gate:
         return self._deadline.elapsed()
 
     def _round(self):
-        asked = self._watch()
+        self._missing = self._watch()
         self.answers = []
-        if not asked:
+        if self._missing:
             return self._start_over()
         self.attempts += 1
         for ask in self._probes:
-            self.answers.append(ask(max(0.001, min(self._one_question, self._deadline.remaining()))))
-            if not self.answers[-1].ok:
+            limit = max(0.001, min(self._one_question, self._deadline.remaining()))
+            answer = ask(limit)
+            self.answers.append(answer)
+            if not answer.ok:
+                # That there was no time left for an answer says less than the answer before.
+                if not (self._complaint and answer.cause == "timed_out" and limit < self._one_question):
+                    self._complaint = answer
                 return self._start_over()
         now = self._clock()
         if self._good_since is None:
@@ -216,10 +228,9 @@ class Gate:
 
     def _timed_out(self):
         waited = "within %.3g s" % self._patience["timeout"]
-        if not self.answers:
-            return GateFailure("it did not start %s" % waited, cause="timed_out")
-        last = self.answers[-1]
-        if last.ok:
+        if self._missing:
+            return GateFailure("could not be asked %s: %s" % (waited, self._missing), cause="timed_out")
+        if self._good:
             return GateFailure(
                 "it was not healthy for long enough %s: %d of %d good answers in a row, %.3g of %.3g s stable"
                 % (
@@ -231,7 +242,7 @@ class Gate:
                 ),
                 cause="timed_out",
             )
-        return GateFailure("not healthy %s: %s" % (waited, last.message), cause=last.cause)
+        return GateFailure("not healthy %s: %s" % (waited, self._complaint.message), cause=self._complaint.cause)
 
 
 # What to type when a probe fails, by its cause.

@@ -35,13 +35,14 @@ def poll(step, deadline, interval=0.1, sleep=time.sleep):
 
     The pause between calls starts at 5 ms and grows with the time already waited (a tenth of it), up to
     `interval` seconds: what is ready at once is seen at once, and what takes long costs little to watch.
-    step() is called at least once, and once more at the deadline itself.
+    step() is called at least once, and never after the deadline.
     Returns the answer, or None when the deadline passed without one. What step() raises ends the wait.
     """
     while True:
-        last = deadline.expired()
         answer = step()
-        if answer is not None or last:
+        if answer is not None:
             return answer
         pause = min(interval, max(FIRST_PAUSE, deadline.elapsed() / 10))
         sleep(min(pause, deadline.remaining()))
+        if deadline.expired():
+            return None

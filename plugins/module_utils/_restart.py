@@ -14,6 +14,7 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._gate import (
     GateFailure,
     check_patience,
     check_port,
+    gate_options,
     probes_of,
     questions_of,
 )
@@ -22,16 +23,29 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._listeners import
     describe_all,
     scope,
 )
+from ansible_collections.gatehouse.webapp.plugins.module_utils._probes import probe_tcp
 from ansible_collections.gatehouse.webapp.plugins.module_utils._services import Masker, describe_exit
 
 # Rounds in which another port of the unit must give the healthy answer before the port counts as wrong.
 WRONG_PORT_ROUNDS = 3
 LOG_LINES = 20
 
+# Seconds in which something that is required must accept a connection.
+DEPENDENCY_TIMEOUT = 5.0
+
 Service = namedtuple("Service", "name port")
 
 # What programs print when a port is taken (EADDRINUSE): Python, Node, Go and nginx among them.
 ADDRESS_IN_USE = re.compile(r"EADDRINUSE|address already in use|errno 98\b", re.I)
+
+
+def split_address(address):
+    """HOST:PORT, with an IPv6 host in brackets, as (host, port)."""
+    host, _colon, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise GatehouseError("%r is not HOST:PORT" % address, cause="bad_input", hint="requires: [{tcp: '127.0.0.1:3306'}]")
+    check_port(int(port))
+    return host.strip("[]"), int(port)
 
 
 class Timeline:
@@ -54,7 +68,8 @@ class GatedRestart:
 
     services: list of Service, restarted in this order; port may be None.
     gate: the gate's options.   activation: an Activation, or None when there is no release to flip.
-    manager: a driver of _services.   listeners: Listeners of this host.
+    manager: a driver of _services.   listeners: Listeners of this host.   processes: the module _processes.
+    requires: addresses, HOST:PORT, that must accept a connection before anything is touched.
     only_stale: leave alone what runs and is what is on disk.   enabled: also start at boot.
     """
 
@@ -66,6 +81,7 @@ class GatedRestart:
         listeners,
         processes,
         activation=None,
+        requires=(),
         only_stale=False,
         enabled=False,
         on_failure="revert",
@@ -79,6 +95,7 @@ class GatedRestart:
         self.listeners = listeners
         self.processes = processes
         self.activation = activation
+        self.requires = requires
         self.only_stale = only_stale
         self.enabled = enabled
         self.on_failure = on_failure
@@ -109,6 +126,8 @@ class GatedRestart:
     def check(self):
         """Refuse bad input before anything is touched."""
         check_patience(self.gate)
+        for address in self.requires:
+            split_address(address)
         for service in self.services:
             self.manager.check_name(service.name)
             if service.port is not None:
@@ -127,6 +146,7 @@ class GatedRestart:
 
         Raises GateFailure when a stranger holds one of the ports: no restart could succeed.
         """
+        self._refuse_missing_dependencies()
         release = self.activation.reasons() if self.activation else []
         unit_comes = any(path.endswith((".service", "@.service")) for _s, path in self._files())
         for service in self.services:
@@ -164,7 +184,7 @@ class GatedRestart:
                     self.timeline.tell("%s: starts at boot from now on" % service.name)
         except GateFailure as failure:
             raise self._put_back(failure, touched, before)
-        if self.activation and self.activation.confirm():
+        if self.activation and self.activation.confirm(gate_options(self.gate)):
             self.changed = True
         self.outcome = "healthy"
 
@@ -252,6 +272,7 @@ class GatedRestart:
                     self.manager.stop(service.name)
             if former is None:
                 return "failed", "There was no former release to go back to; its services are stopped."
+            self.gate = self.activation.gate_of(former) or self.gate
             for service in ran:
                 self._restart(service)
         except GatehouseError as second:
@@ -293,6 +314,21 @@ class GatedRestart:
         if any(holder.unit == service.name for holder in holders):
             return []
         return [holder for holder in holders if holder.pid != 1]
+
+    def is_hidden(self, service):
+        """Whether something holds the service's port, and the kernel does not tell this process who."""
+        sockets = self._sockets(service) if service.port is not None else []
+        return bool(sockets) and not self.listeners.holders(sockets)
+
+    def _refuse_missing_dependencies(self):
+        for host, port in map(split_address, self.requires):
+            answer = probe_tcp(host, port, DEPENDENCY_TIMEOUT)
+            if not answer.ok:
+                raise GateFailure(
+                    "%s can't live without %s" % (self.services[0].name, answer.message),
+                    cause="dependency",
+                    hint="nc -vz %s %d   # then start what should answer there" % (host, port),
+                )
 
     def _refuse_strangers(self, service):
         strangers = self.strangers(service)
@@ -351,7 +387,7 @@ class Watch:
             # Still the old process, stopping, or nothing yet. Its answers would not count.
             if state.active == "failed" and not state.job:
                 raise GateFailure("crashed: %s" % describe_exit(state), cause="crashed")
-            return False
+            return "its old process has not ended (%s)" % state.sub
         if self._started_as is None:
             self._started_as = state.invocation
             # systemd counts from 0 after a restart by hand; where it does not, count from where it stood.
@@ -362,12 +398,14 @@ class Watch:
             )
         self._see_crash(state)
         if state.active != "active":
-            return False
+            return "it is still %s (%s)" % (state.active, state.sub)
         strangers = self.story.strangers(self.service)
         if strangers:
             raise self.story.conflict(self.service, strangers)
+        if self.story.is_hidden(self.service):
+            return "who holds port %d can't be seen; root with CAP_SYS_PTRACE can" % self.service.port
         self._see_wrong_port()
-        return True
+        return None
 
     def _see_crash(self, state):
         if state.restarts > self._restarts:

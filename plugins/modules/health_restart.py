@@ -88,6 +88,17 @@ options:
             description: Where it belongs on the host.
             type: path
             required: true
+  requires:
+    description:
+      - What the services need to live. It must accept a connection before anything is touched.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      tcp:
+        description: A host and port, for example V(127.0.0.1:3306).
+        type: str
+        required: true
   on_failure:
     description:
       - What to do when the gate stays shut. V(revert) flips O(activate) back, and stops what did not run before. V(leave)
@@ -151,7 +162,7 @@ reasons:
 cause:
   description:
     - Why the gate stayed shut. V(crashed), V(port_conflict), V(wrong_port), V(not_listening), V(unhealthy), V(timed_out).
-      Before anything is touched also V(bad_input) and V(no_unit).
+      Before anything is touched also V(bad_input), V(no_unit) and V(dependency).
   returned: on failure
   type: str
 probe:
@@ -229,6 +240,7 @@ ARGUMENTS = dict(
             ),
         ),
     ),
+    requires=dict(type="list", elements="dict", default=[], options=dict(tcp=dict(type="str", required=True))),
     on_failure=dict(type="str", choices=["revert", "leave"], default="revert"),
 )
 
@@ -244,6 +256,7 @@ def story(params, run):
         processes=_processes,
         activation=activate
         and Activation(activate["link"], activate["target"], [(f["src"], f["dest"]) for f in activate["files"]]),
+        requires=[item["tcp"] for item in params["requires"]],
         only_stale=params["state"] == "current",
         enabled=params["enabled"],
         on_failure=params["on_failure"],

@@ -1,0 +1,205 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the gatehouse.webapp authors
+# MIT License (see LICENSE or https://opensource.org/license/mit)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: release
+short_description: Stage, seal and prune the release folders of an app
+version_added: 0.1.0
+description:
+  - Keeps an app's releases in C(ROOT/releases/ID). A release is the whole truth of a version, which is its code, its dependencies, its
+    environment file and its unit. M(gatehouse.webapp.health_restart) makes one of them the live one.
+  - A release is named by what goes into it. The same source with the same inputs is the same release, so a second run finds it whole and
+    has nothing to build.
+  - What a killed build left behind is never taken for whole. It is removed and staged anew.
+  - While it is built, a release belongs to the app's user, so no build needs root. Once sealed it belongs to root, and the app
+    cannot change its own code.
+options:
+  root:
+    description: The app's folder, for example V(/srv/chat-api).
+    type: path
+    required: true
+  user:
+    description: The system user that builds and runs the app. Its primary group gets to read the releases.
+    type: str
+    required: true
+  state:
+    description:
+      - V(staged), the folder of the release is there, its C(src) filled from O(directory), O(archive) or O(packed).
+      - V(sealed), the release is whole. Its manifest is written.
+      - V(pruned), old releases are gone, but for the O(keep) newest, the live one and the last good one.
+    type: str
+    choices: [staged, sealed, pruned]
+    default: staged
+  id:
+    description:
+      - The release's name. When it is not given, O(state=staged) makes it from the revision and O(inputs).
+    type: str
+  directory:
+    description:
+      - The source, a folder on the control node. What tools leave in it (C(.git), C(.venv), C(node_modules), C(__pycache__) and
+        their like) stays behind.
+    type: path
+  archive:
+    description:
+      - The source, a tar file on the control node. When it holds a single folder, as forges pack them, that folder is the source.
+    type: path
+  revision:
+    description: What names the source when it comes from elsewhere, such as a commit or a checksum.
+    type: str
+  inputs:
+    description:
+      - All else that makes this release another one, such as the environment and the build commands. It is used for the
+        name only.
+    type: dict
+  manifest:
+    description: What to write into the release's C(manifest.json) when it is sealed.
+    type: dict
+    default: {}
+  keep:
+    description: How many releases to keep when pruning.
+    type: int
+    default: 5
+  packed:
+    description:
+      - A tar file on the host to fill the staged release from. The module sets it by itself for a O(directory) or an O(archive).
+    type: path
+  strip_folder:
+    description: Whether the single folder at the top of O(packed) is left out.
+    type: bool
+    default: false
+extends_documentation_fragment:
+  - gatehouse.webapp.gate.promises
+seealso:
+  - module: gatehouse.webapp.health_restart
+author:
+  - The gatehouse.webapp authors (@gatehouse)
+"""
+
+EXAMPLES = r"""
+- name: Stage a release of a folder on the control node
+  gatehouse.webapp.release:
+    root: /srv/chat-api
+    user: chat-api
+    directory: examples/chat/backend
+    inputs: {python: "3.11"}
+  register: staged
+
+- name: Seal it once it is built
+  gatehouse.webapp.release:
+    root: /srv/chat-api
+    user: chat-api
+    state: sealed
+    id: "{{ staged.id }}"
+  when: not staged.whole
+
+- name: Keep the five newest
+  gatehouse.webapp.release:
+    root: /srv/chat-api
+    user: chat-api
+    state: pruned
+"""
+
+RETURN = r"""
+id:
+  description: The release's name.
+  returned: for O(state=staged) and O(state=sealed)
+  type: str
+  sample: 3f9a1c2b71d0
+path:
+  description: The release's folder.
+  returned: for O(state=staged) and O(state=sealed)
+  type: str
+  sample: /srv/chat-api/releases/3f9a1c2b71d0
+whole:
+  description: Whether the release is sealed. When it is not, it has to be built.
+  returned: for O(state=staged) and O(state=sealed)
+  type: bool
+revision:
+  description: What names the source.
+  returned: for O(state=staged)
+  type: str
+pruned:
+  description: The releases that were removed, or would be.
+  returned: for O(state=pruned)
+  type: list
+  elements: str
+cause:
+  description: Why it failed, in a word. V(bad_source), V(bad_input), V(no_user).
+  returned: on failure
+  type: str
+hint:
+  description: What to type next, or the right input.
+  returned: on failure
+  type: str
+"""
+
+import pwd
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
+from ansible_collections.gatehouse.webapp.plugins.module_utils._release import Releases
+
+ARGUMENTS = dict(
+    root=dict(type="path", required=True),
+    user=dict(type="str", required=True),
+    state=dict(type="str", choices=["staged", "sealed", "pruned"], default="staged"),
+    id=dict(type="str"),
+    directory=dict(type="path"),
+    archive=dict(type="path"),
+    revision=dict(type="str"),
+    inputs=dict(type="dict", no_log=True),
+    manifest=dict(type="dict", default={}),
+    keep=dict(type="int", default=5),
+    packed=dict(type="path"),
+    strip_folder=dict(type="bool", default=False),
+)
+
+
+def carry_out(params, check_mode):
+    """Bring about the state. Returns the result's keys."""
+    name = params["id"]
+    if params["state"] != "pruned" and not name:
+        raise GatehouseError("there is nothing to name the release by", cause="bad_input", hint="directory, archive, revision or id")
+    releases = Releases(params["root"], owner_of(params["user"], check_mode))
+    if params["state"] == "pruned":
+        pruned = releases.superfluous(params["keep"])
+        if not check_mode:
+            releases.prune(pruned)
+        return {"changed": bool(pruned), "pruned": pruned}
+
+    found = {"id": name, "path": releases.path(name), "whole": releases.is_whole(name), "revision": params["revision"]}
+    if check_mode:
+        return dict(found, changed=not found["whole"])
+    if params["state"] == "sealed":
+        return dict(found, changed=releases.seal(name, params["manifest"]), whole=True)
+    changed = releases.stage(name)
+    if params["packed"] and not found["whole"]:
+        releases.unpack(name, params["packed"], params["strip_folder"])
+    return dict(found, changed=changed)
+
+
+def owner_of(user, check_mode):
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        if check_mode:  # the task that would have made the user has not made it
+            return 0, 0
+        raise GatehouseError("there is no user %s" % user, cause="no_user", hint="useradd --system %s" % user)
+    return entry.pw_uid, entry.pw_gid
+
+
+def main():
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    try:
+        result = carry_out(module.params, module.check_mode)
+    except GatehouseError as error:
+        module.fail_json(**error.result())
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
