@@ -89,7 +89,7 @@ options:
       host:
         description: The Host header to send in place of the URL's own.
         type: str
-      message:
+      send:
         description: Text to send once the WebSocket is open.
         type: str
       reply:

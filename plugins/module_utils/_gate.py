@@ -58,7 +58,7 @@ HTTP = dict(
 
 WEBSOCKET = dict(
     _COMMON,
-    message=dict(type="str"),
+    send=dict(type="str"),
     reply=dict(type="str"),
 )
 
@@ -130,7 +130,7 @@ def websocket_probe(options, url):
     _check_url(url, ("ws", "wss", "http", "https"))
 
     def ask(timeout):
-        return probe_websocket(url, timeout, _headers(options), _tls(options), options["message"], options["reply"])
+        return probe_websocket(url, timeout, _headers(options), _tls(options), options["send"], options["reply"])
 
     return ask
 

@@ -19,7 +19,7 @@ options:
     description: What to open, for example V(ws://127.0.0.1:8000/ws) or V(wss://chat.example.com/ws).
     type: str
     required: true
-  message:
+  send:
     description: Text to send once the WebSocket is open.
     type: str
   reply:
@@ -45,7 +45,7 @@ EXAMPLES = r"""
 - name: Talk to the chat
   gatehouse.webapp.websocket_probe:
     url: wss://chat.example.com/api/v1/chat/ws/probe
-    message: '{"type": "message", "message": "hello"}'
+    send: '{"type": "message", "message": "hello"}'
     reply: '"type":"response"'
 """
 

@@ -1,0 +1,99 @@
+"""Messages in a real database, named by DATABASE_URL: SQLite through the standard library, MySQL or MariaDB through PyMySQL."""
+
+import asyncio
+import sqlite3
+import threading
+from urllib.parse import unquote, urlsplit
+
+TABLE = """
+CREATE TABLE IF NOT EXISTS messages (
+    id INTEGER PRIMARY KEY {increment},
+    session_id VARCHAR(64) NOT NULL,
+    role VARCHAR(16) NOT NULL,
+    content TEXT NOT NULL,
+    created TIMESTAMP DEFAULT CURRENT_TIMESTAMP
+)
+"""
+
+
+class Store:
+    """One connection for each call: simple, and right under several workers. Calls run in threads, off the event loop."""
+
+    def __init__(self, url):
+        parts = urlsplit(url)
+        if parts.scheme == "sqlite" and parts.path.startswith("//"):
+            self._engine = _Sqlite(parts.path[1:])
+        elif parts.scheme in ("mysql", "mariadb") and parts.hostname and parts.path.strip("/"):
+            self._engine = _MySql(parts)
+        else:
+            raise ValueError(
+                "DATABASE_URL is not understood. Right ones: sqlite:////var/lib/chat-api/chat.db, "
+                "mysql://USER:PASSWORD@127.0.0.1:3306/chat"
+            )
+
+    async def prepare(self):
+        await self._run(TABLE.format(increment=self._engine.increment))
+
+    async def check(self):
+        await self._run("SELECT 1")
+
+    async def add(self, session_id, role, content):
+        await self._run("INSERT INTO messages (session_id, role, content) VALUES (?, ?, ?)", session_id, role, content)
+
+    async def history(self, session_id, limit=50):
+        rows = await self._run(
+            "SELECT role, content FROM messages WHERE session_id = ? ORDER BY id DESC LIMIT ?", session_id, limit
+        )
+        return [{"role": role, "content": content} for role, content in reversed(rows)]
+
+    async def _run(self, statement, *values):
+        return await asyncio.to_thread(self._execute, statement, values)
+
+    def _execute(self, statement, values):
+        connection = self._engine.connect()
+        try:
+            cursor = connection.cursor()
+            cursor.execute(statement.replace("?", self._engine.placeholder), values)
+            rows = list(cursor.fetchall()) if cursor.description else []
+            connection.commit()
+            return rows
+        finally:
+            connection.close()
+
+
+class _Sqlite:
+    increment, placeholder = "AUTOINCREMENT", "?"
+
+    def __init__(self, path):
+        self._path = path
+        self._lock = threading.Lock()
+        self._ready = False
+
+    def connect(self):
+        connection = sqlite3.connect(self._path, timeout=5)
+        with self._lock:
+            if not self._ready:
+                # Readers and a writer at once: several instances share the file.
+                connection.execute("PRAGMA journal_mode=WAL")
+                self._ready = True
+        return connection
+
+
+class _MySql:
+    increment, placeholder = "AUTO_INCREMENT", "%s"
+
+    def __init__(self, parts):
+        self._options = {
+            "host": parts.hostname,
+            "port": parts.port or 3306,
+            "user": unquote(parts.username or ""),
+            "password": unquote(parts.password or ""),
+            "database": parts.path.strip("/"),
+            "connect_timeout": 2,
+            "charset": "utf8mb4",
+        }
+
+    def connect(self):
+        import pymysql
+
+        return pymysql.connect(**self._options)
