@@ -1,0 +1,168 @@
+"""Counting, and what a command line selects."""
+
+import pytest
+
+from testbed import paths, steps, suite
+
+REPORT = '<testsuites><testsuite tests="{}" failures="{}" errors="{}" skipped="{}"/></testsuites>'
+
+
+@pytest.mark.parametrize(
+    ("status", "numbers", "expected"),
+    [
+        (0, (10, 0, 0, 0), (10, 0)),
+        (0, (10, 0, 0, 2), (8, 0)),
+        (1, (10, 1, 2, 3), (4, 3)),
+        # Ended by something that the report does not show.
+        (3, (10, 0, 0, 0), (10, 1)),
+    ],
+)
+def test_junit(status, numbers, expected):
+    assert suite.junit(status, REPORT.format(*numbers)) == expected
+
+
+def test_a_run_without_a_report_failed():
+    assert suite.junit(4, "") == (0, 1)
+
+
+RAN = """\
+Running sanity test "compile" on Python 3.11
+Running sanity test "import" on Python 3.11
+Running sanity test "pep8"
+"""
+LISTED = (
+    "FATAL: The 2 sanity test(s) listed below (out of 3) failed. See error output above for details.\ncompile\npep8\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "printed", "expected"),
+    [
+        (0, RAN, (3, 0)),
+        (0, RAN + 'WARNING: Required program "pwsh" not found.\n', (2, 0)),
+        (1, RAN + LISTED, (1, 2)),
+        (1, RAN, (2, 1)),
+        (1, "", (0, 1)),
+        (0, "", (0, 0)),
+    ],
+)
+def test_sanity(status, printed, expected):
+    assert suite.sanity(status, printed) == expected
+
+
+@pytest.mark.parametrize(("status", "expected"), [(0, (1, 0)), (2, (0, 1))])
+def test_one(status, expected):
+    assert suite.one(status, "") == expected
+
+
+DETAILS = """
+DETAILS
+ufw > converge: Executed: Successful
+ufw > verify: Executed: {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("status", "printed", "expected"),
+    [
+        (0, DETAILS.format("Successful"), (1, 0)),
+        (1, DETAILS.format("Successful"), (0, 1)),
+        (0, DETAILS.format("Missing playbook (Remove from test_sequence to suppress)"), (0, 1)),
+        (0, "", (0, 1)),
+    ],
+)
+def test_molecule(status, printed, expected):
+    assert suite.molecule(status, printed) == expected
+
+
+@pytest.fixture
+def two_scenarios(monkeypatch):
+    monkeypatch.setattr(suite, "scenarios", lambda: ["default", "ufw"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], (("unit", "lint", "sanity", "molecule"), ["default", "ufw"])),
+        (["lint"], (("lint",), ["default", "ufw"])),
+        (["molecule"], (("molecule",), ["default", "ufw"])),
+        (["molecule", "ufw"], (("molecule",), ["ufw"])),
+    ],
+)
+def test_select(two_scenarios, arguments, expected):
+    assert suite.select(arguments) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["molecule", "fw"], "no scenario fw: there are default, ufw"), (["lint", "ufw"], "usage"), (["units"], "usage")],
+)
+def test_select_refuses(two_scenarios, arguments, message):
+    with pytest.raises(steps.Failure, match=message):
+        suite.select(arguments)
+
+
+def test_a_scenario_is_a_folder_with_a_configuration(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    for name in ("ufw/molecule.yml", "base/create.yml", "default/molecule.yml"):
+        (tmp_path / "molecule" / name).parent.mkdir(parents=True)
+        (tmp_path / "molecule" / name).touch()
+    assert suite.scenarios() == ["default", "ufw"]
+
+
+def test_a_job_takes_as_long_as_it_took():
+    (job,) = suite.molecule_jobs(["ufw"])
+    assert suite.expected(job, {"molecule ufw": 12.5}) == 12.5
+
+
+def test_a_larger_scenario_is_expected_to_take_longer(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    for name, size in (("small", 10), ("large", 5000)):
+        (tmp_path / "molecule" / name).mkdir(parents=True)
+        (tmp_path / "molecule" / name / "converge.yml").write_text("x" * size)
+    small, large = suite.molecule_jobs(["small", "large"])
+    assert suite.expected(large, {}) > suite.expected(small, {}) > 0
+
+
+@pytest.fixture
+def runner(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "LOGS", tmp_path)
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.setattr(suite, "DURATIONS", tmp_path / "durations.json")
+    return suite.Runner()
+
+
+def test_a_runner_adds_up_and_shows_the_log_of_a_failure(runner, tmp_path, capsys):
+    runner.submit(
+        [
+            suite.Job("good", ("true",), suite.one, cwd=tmp_path),
+            suite.Job("bad", ("sh", "-c", "echo why; exit 3"), suite.one, cwd=tmp_path),
+            suite.Job("many", ("true",), lambda status, printed: (5, 0), cwd=tmp_path),
+        ]
+    )
+    runner.wait()
+    printed = capsys.readouterr().out
+    assert (runner.passed, runner.failed) == (6, 1)
+    assert "[many] 5 passed, 0 failed in" in printed
+    assert "--- the end of bad.log\nwhy\n---" in printed
+    assert set(suite.read_durations()) == {"good", "bad", "many"}
+
+
+def test_a_command_that_is_missing_counts_as_failed(runner, tmp_path, capsys):
+    runner.submit([suite.Job("gone", (str(tmp_path / "no-such-tool"),), suite.one, cwd=tmp_path)])
+    runner.wait()
+    assert (runner.passed, runner.failed) == (0, 1)
+    assert "[gone] FileNotFoundError" in capsys.readouterr().out
+
+
+def test_the_copy_for_sanity_tests_is_the_work_tree(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    for name, text in ((".gitignore", "/ignored/\n"), ("a/new.py", "x"), ("ignored/x", "x"), (".git/config", "")):
+        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).write_text(text)
+    (source / "link").symlink_to("a/new.py")
+    suite.copy_tree(source, tmp_path / "target", tmp_path / "git")
+    assert sorted(path.name for path in (tmp_path / "target").iterdir()) == [".gitignore", "a", "link"]
+    assert (tmp_path / "target" / "a" / "new.py").read_text() == "x"
+    assert (tmp_path / "target" / "link").is_symlink()

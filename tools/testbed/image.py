@@ -1,0 +1,173 @@
+"""The image that test hosts boot from: a base with systemd, and a layer with what every scenario installs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from . import machine, paths, steps
+
+SUITE = "bookworm"
+ARCHIVE = "http://deb.debian.org/debian"
+SECURITY = "http://deb.debian.org/debian-security"
+BASE_PACKAGES = ("systemd", "systemd-sysv", "dbus", "python3", "ca-certificates", "iproute2", "procps")
+LABEL = "gatehouse.webapp"
+HERE = Path(__file__).parent
+CA_PATH = "/etc/ssl/certs/ca-certificates.crt"
+
+
+def recipe_hash(*parts):
+    """A short name for a recipe: the same parts in the same order give the same name."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part if isinstance(part, bytes) else str(part).encode()
+        digest.update(len(data).to_bytes(8, "big"))
+        digest.update(data)
+    return digest.hexdigest()[:12]
+
+
+def parse_sources(text):
+    """The (address, suite) pairs of binary packages in an apt sources file, in either of its two forms."""
+    found = []
+    fields = {}
+    for line in [*text.splitlines(), ""]:
+        words = line.split()
+        if words and words[0] == "deb":
+            # One line: deb [options] address suite component...
+            rest = line.split("]", 1)[1].split() if words[1:] and words[1].startswith("[") else words[1:]
+            found += [(rest[0].rstrip("/"), rest[1])] if len(rest) > 1 else []
+        elif not words:
+            # A blank line ends a stanza.
+            if "deb" in fields.get("types", "").split() and fields.get("enabled", "yes") != "no":
+                found += [
+                    (uri.rstrip("/"), suite)
+                    for uri in fields.get("uris", "").split()
+                    for suite in fields.get("suites", "").split()
+                ]
+            fields = {}
+        elif ":" in line and not line[0].isspace():
+            name, value = line.split(":", 1)
+            fields[name.strip().lower()] = value.strip()
+    return found
+
+
+def mirrors(sources, suite=SUITE):
+    """The archive and security addresses for a suite: the machine's own where it names them, else Debian's."""
+    remote = [pair for pair in sources if pair[0].startswith(("http://", "https://"))]
+    addresses = [address for address, name in remote]
+    by_suite = {name: address for address, name in reversed(remote)}
+    archive = by_suite.get(suite)
+    if archive is None:
+        # Another release of Debian comes from the same mirror; another distribution's does not hold Debian.
+        archive = next((a for a in addresses if a.endswith("/debian")), ARCHIVE)
+    security = by_suite.get(f"{suite}-security")
+    if security is None:
+        security = next((a for a in addresses if a.endswith("/debian-security")), SECURITY)
+    return archive, security
+
+
+def machine_sources(root=Path("/etc/apt")):
+    files = [
+        root / "sources.list",
+        *sorted(root.glob("sources.list.d/*.list")),
+        *sorted(root.glob("sources.list.d/*.sources")),
+    ]
+    return [pair for name in files if name.is_file() for pair in parse_sources(name.read_text(errors="replace"))]
+
+
+def exists(name):
+    return steps.succeeds(["docker", "image", "inspect", name])
+
+
+def ensure():
+    """The name of the host image, made first where it is missing."""
+    base = os.environ.get("GATEHOUSE_IMAGE") or f"gatehouse-base:{recipe_hash(SUITE, *BASE_PACKAGES)}"
+    bundle = machine.ca_bundle(os.environ)
+    recipe = (
+        base,
+        (HERE / "host.sh").read_bytes(),
+        (HERE / "init.sh").read_bytes(),
+        bundle.read_bytes() if bundle else "",
+    )
+    name = f"gatehouse-host:{recipe_hash(*recipe)}"
+    if exists(name):
+        return name
+    if not exists(base):
+        with steps.stage("base image"):
+            if os.environ.get("GATEHOUSE_IMAGE"):
+                steps.must(["docker", "pull", base], paths.LOGS / "image-pull.log")
+            else:
+                build_base(base)
+    with steps.stage("host image"):
+        build_host(name, base, bundle)
+    return name
+
+
+def remove_all():
+    """Remove every image that the test bed made; give their number."""
+    names = steps.output(["docker", "images", "--quiet", "--filter", f"label={LABEL}"]).split()
+    for name in dict.fromkeys(names):
+        steps.output(["docker", "rmi", "--force", name])
+    return len(set(names))
+
+
+def build_base(name):
+    """A Debian with systemd, from packages alone: no registry is asked."""
+    if not shutil.which("mmdebstrap"):
+        if not machine.may_install():
+            raise steps.Failure(
+                "no base image: install mmdebstrap, or set GATEHOUSE_IMAGE to the name of a Debian or Ubuntu image "
+                "that has systemd"
+            )
+        machine.install("mmdebstrap", "debian-archive-keyring")
+    archive, security = mirrors(machine_sources())
+    with tempfile.TemporaryDirectory() as folder:
+        tarball = Path(folder) / "base.tar"
+        steps.must(
+            [
+                "mmdebstrap",
+                "--variant=minbase",
+                f"--include={','.join(BASE_PACKAGES)}",
+                SUITE,
+                tarball,
+                f"deb {archive} {SUITE} main",
+                f"deb {archive} {SUITE}-updates main",
+                f"deb {security} {SUITE}-security main",
+            ],
+            paths.LOGS / "image-base.log",
+        )
+        steps.output(["docker", "import", "--change", f"LABEL {LABEL}=base", tarball, name])
+
+
+def build_host(name, base, bundle):
+    """Run the recipe in a container of the base and keep the result as an image."""
+    builder = f"gatehouse-build-{os.getpid()}"
+    try:
+        # The image inherits the stop signal: on this one systemd shuts down, docker's own it would not obey.
+        options = ["--detach", "--name", builder, "--stop-signal", "SIGRTMIN+3", "--entrypoint", "sleep"]
+        steps.output(["docker", "run", *options, base, "infinity"])
+        steps.output(["docker", "cp", HERE / "init.sh", f"{builder}:/sbin/gatehouse-init"])
+        if bundle:
+            # A link is resolved first: docker cp would copy the link itself.
+            steps.output(["docker", "cp", bundle.resolve(), f"{builder}:/tmp/ca-bundle.crt"])
+        steps.output(["docker", "cp", HERE / "host.sh", f"{builder}:/tmp/host.sh"])
+        steps.must(
+            ["docker", "exec", builder, "sh", "-c", "chmod 0755 /sbin/gatehouse-init && sh /tmp/host.sh && rm /tmp/*"],
+            paths.LOGS / "image-host.log",
+        )
+        changes = [
+            'ENTRYPOINT ["/sbin/gatehouse-init"]',
+            "CMD []",
+            "ENV container=docker",
+            f"LABEL {LABEL}=host",
+        ]
+        if bundle:
+            changes += [f"ENV SSL_CERT_FILE={CA_PATH}", f"ENV NODE_EXTRA_CA_CERTS={CA_PATH}"]
+        options = [option for change in changes for option in ("--change", change)]
+        steps.output(["docker", "commit", *options, builder, name])
+    finally:
+        subprocess.run(["docker", "rm", "--force", "--volumes", builder], capture_output=True, check=False)
