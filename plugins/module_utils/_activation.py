@@ -101,10 +101,14 @@ class Activation:
         text = json.dumps(gate, indent=2, sort_keys=True).encode("utf-8")
         if _read(os.path.join(self.target, GATE_FILE)) != text:
             _write(os.path.join(self.target, GATE_FILE), text, 0o600)
-        if os.path.islink(self.good_link) and os.path.realpath(self.good_link) == self.target:
-            return False
-        _point(self.good_link, self.target)
-        return True
+        news = self.is_unconfirmed()
+        if news:
+            _point(self.good_link, self.target)
+        return news
+
+    def is_unconfirmed(self):
+        """Whether the target is yet to pass a gate as the live release."""
+        return not os.path.islink(self.good_link) or os.path.realpath(self.good_link) != self.target
 
     @staticmethod
     def gate_of(release):

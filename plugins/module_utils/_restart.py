@@ -202,7 +202,10 @@ class GatedRestart:
         self._pass_gate(service, Watch(self, service, former), asked)
 
     def _pass_gate(self, service, watch, since):
-        gate = Gate(probes_of(self.gate, service.port), self.gate, watch.look, self.clock, self.sleep)
+        # What was not restarted and has passed this gate before has been stable since then.
+        stable = watch.former is None and not (self.activation and self.activation.is_unconfirmed())
+        patience = dict(self.gate, stable_for=0) if stable else self.gate
+        gate = Gate(probes_of(self.gate, service.port), patience, watch.look, self.clock, self.sleep)
         watch.gate = gate
         try:
             gate.wait()
@@ -217,8 +220,8 @@ class GatedRestart:
             % (
                 service.name,
                 gate.first_good,
-                self.gate["successes"],
-                ", stable for %g s" % self.gate["stable_for"] if self.gate["stable_for"] else "",
+                patience["successes"],
+                ", stable for %g s" % patience["stable_for"] if patience["stable_for"] else "",
             )
         )
 

@@ -69,6 +69,8 @@ def describe_exit(state):
         return "systemd gave up waiting for it (timeout)"
     if state.result == "resources":
         return "systemd could not set it up: a file, folder or limit of its unit is missing (resources)"
+    if state.result == "success" and (state.exit_code in (2, 3) or not state.exit_code):
+        return "it was stopped"
     # si_code of waitid(2): 1 exited, 2 killed by a signal, 3 killed with a core dump.
     if state.exit_code in (2, 3):
         return "its main process was killed by signal %d (%s)" % (state.exit_status, state.result)
