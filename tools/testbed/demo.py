@@ -112,7 +112,7 @@ def read_play(lines):
     totals = {"ok": 0, "changed": 0}
     for line in lines:
         task = task_name(line) or task
-        if line.startswith("ok: ") and task and task.startswith("verify : "):
+        if line.startswith("ok: ") and task and task.startswith("verify : Stage"):
             name = task.split(" : ", 1)[1]
             verified += [name] if name not in verified else []
         recap = re.match(r"\S+ +: ok=(\d+) +changed=(\d+)", line)

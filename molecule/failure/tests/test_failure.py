@@ -1,0 +1,241 @@
+"""A change that can't work is undone, and its cause is named; what served before serves on.
+
+Each case deploys a broken change of the good state with site.yml and then asks the site, through nginx.
+"""
+
+import copy
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import requests
+import yaml
+
+SCENARIO = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"])
+INVENTORY = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "inventory"
+PROJECT = SCENARIO.parents[1]
+SECRET = "very-secret-token"
+
+GOOD = yaml.safe_load((SCENARIO / "vars.yml").read_text())
+GOOD["webapp_apps"][0]["source"] = {"directory": str(PROJECT / "examples" / "broken")}
+
+
+class Run:
+    """A playbook's run, told by Ansible's JSON output."""
+
+    def __init__(self, playbook, variables=None):
+        command = ["ansible-playbook", "-i", INVENTORY, playbook, "-e", json.dumps(variables or {})]
+        settings = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=settings)
+        self.status = done.returncode
+        self.text = done.stdout
+        self.results = []
+        for play in json.loads(done.stdout[done.stdout.index("{") :])["plays"]:
+            for task in play["tasks"]:
+                self.results += [(task["task"]["name"], result) for result in task["hosts"].values()]
+
+    @property
+    def failure(self):
+        return next(result for _task, result in self.results if result.get("failed") or failed_item(result))
+
+    @property
+    def changed(self):
+        return [task for task, result in self.results if result.get("changed")]
+
+
+def failed_item(result):
+    return any(item.get("failed") for item in result.get("results", []))
+
+
+def deploy(change):
+    model = copy.deepcopy(GOOD)
+    change(model["webapp_apps"][0], model["webapp_sites"][0], model)
+    return Run(PROJECT / "site.yml", model)
+
+
+def set_target(target, **health):
+    def change(app, _site, _model):
+        app["uvicorn"]["target"] = target
+        app["env"]["VERSION"] = "bad"
+        app["health"].update(health)
+
+    return change
+
+
+@pytest.fixture
+def serves(host):
+    """What must hold after every case: the site and both instances answer as the good release."""
+
+    def check():
+        address = host.check_output("hostname -I").split()[0]
+        assert requests.get(f"http://{address}/health", timeout=5).json()["version"] == "good"
+        for port in (8000, 8001):
+            assert '"version": "good"' in host.check_output(f"curl --silent --fail http://127.0.0.1:{port}/health")
+        live = host.check_output("readlink -f /srv/shop/current")
+        assert host.check_output("readlink -f /srv/shop/last_good") == live
+
+    check()
+    yield check
+    check()
+
+
+def seconds_to_know(failure):
+    """From the start of the process to the moment its gate failed, by the module's own timeline."""
+    events = failure["timeline"]
+    start = next(event["ms"] for event in events if "started as pid" in event["event"])
+    end = next(event["ms"] for event in events if event["event"].startswith(failure["service"] + ": ") and known(event))
+    return (end - start) / 1000
+
+
+def known(event):
+    return not any(words in event["event"] for words in ("restart asked for", "started as pid", "healthy: first"))
+
+
+@pytest.mark.parametrize(
+    ("target", "cause", "words"),
+    [
+        ("app.crash_at_start:app", "crashed", "its main process ended with exit status 3"),
+        ("app.wrong_port:app", "wrong_port", "answers healthy on port 9000, and 8000 is the port"),
+    ],
+)
+def test_what_can_be_known_is_known_within_two_seconds(serves, target, cause, words):
+    failure = deploy(set_target(target)).failure
+    assert (failure["cause"], failure["outcome"]) == (cause, "reverted")
+    assert words in failure["msg"]
+    assert "Next: " in failure["msg"]
+    assert seconds_to_know(failure) <= 2
+    assert SECRET not in json.dumps(failure)
+
+
+@pytest.mark.parametrize(
+    ("target", "cause", "words"),
+    [
+        ("app.never_healthy:app", "unhealthy", "answered 503, not 200"),
+        ("app.hang:app", "timed_out", "no complete answer"),
+    ],
+)
+def test_what_is_never_healthy_takes_its_own_timeout(serves, target, cause, words):
+    failure = deploy(set_target(target, timeout=4)).failure
+    assert (failure["cause"], failure["outcome"]) == (cause, "reverted")
+    assert words in failure["msg"]
+    assert 3 <= seconds_to_know(failure) <= 6
+
+
+def test_an_app_that_dies_while_it_is_watched_is_not_taken_for_healthy(serves):
+    def change(app, site, model):
+        set_target("app.crash_later:app", stable_for=5)(app, site, model)
+        app["env"]["CRASH_AFTER"] = "1"
+
+    failure = deploy(change).failure
+    assert (failure["cause"], failure["outcome"]) == ("crashed", "reverted")
+    assert "exit status 7" in failure["msg"]
+
+
+def test_a_stranger_on_the_port_is_named_before_anything_is_touched(serves, host):
+    host.check_output("systemd-run --unit=stranger python3 -m http.server 8050 --bind 127.0.0.1")
+    try:
+        failure = deploy(lambda app, _site, _model: app.update(port=8050, instances=1)).failure
+    finally:
+        host.check_output("systemctl stop stranger")
+    assert failure["cause"] == "port_conflict"
+    assert failure["changed"] is False
+    for words in ("port 8050 is held by pid", "python3", "unit stranger.service", "Next: systemctl stop stranger.service"):
+        assert words in failure["msg"]
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("app.ok:application", "the module app.ok has no application"),
+        ("app.nothing:app", "the target's module app.nothing is not in the source"),
+        ("app.crash_at_import:app", "importing app.crash_at_import fails with RuntimeError"),
+    ],
+)
+def test_a_target_that_cannot_be_imported_never_goes_live(serves, target, words):
+    run = deploy(set_target(target))
+    assert words in run.failure["msg"]
+    assert "Make the release the live one, instance by instance" not in [task for task, _result in run.results]
+
+
+def test_a_build_that_fails_never_goes_live(serves):
+    def change(app, _site, _model):
+        app["build"] = ["echo no such asset >&2; exit 9"]
+
+    run = deploy(change)
+    assert "no such asset" in run.text
+    assert "Make the release the live one, instance by instance" not in [task for task, _result in run.results]
+
+
+def test_a_syntax_error_in_nginx_never_goes_live(serves):
+    run = Run(SCENARIO / "bad_nginx.yml")
+    assert run.failure["cause"] == "config_invalid"
+    assert run.failure["outcome"] == "unchanged"
+    assert "/etc/nginx/gatehouse/nginx.conf:" in run.failure["msg"] or "/etc/nginx/nginx.conf:" in run.failure["msg"]
+    assert any("listen 80" in line for line in run.failure["excerpt"])
+
+
+# Bad input: (what is changed in the good state, what the message must show).
+BAD_INPUT = {
+    "unknown key": (lambda app, site, model: app["health"].update(pth="/x"), ["health.pth", "path"]),
+    "overlapping ports": (
+        lambda app, site, model: model["webapp_apps"].append(
+            {"name": "other", "runtime": "external", "port": 8001, "health": {"path": "/"}}
+        ),
+        ["8001", "shop", "other"],
+    ),
+    "route to no app": (lambda app, site, model: site["routes"][0].update(app="shpo"), ["shpo", "shop"]),
+    "no health path": (lambda app, site, model: app.pop("health"), ["health", "/health"]),
+    "bad unit name": (lambda app, site, model: app.update(name="My Shop"), ["My Shop", "my-shop"]),
+    "port out of range": (lambda app, site, model: app.update(port=70000), ["70000", "65535"]),
+    "required variable missing": (lambda app, site, model: app["env"].pop("API_TOKEN"), ["API_TOKEN", "required_env"]),
+    "target is no target": (lambda app, site, model: app["uvicorn"].update(target="app/ok.py"), ["app.ok:app"]),
+    "source that is not there": (
+        lambda app, site, model: app.update(source={"directory": "/nowhere/shop"}),
+        ["/nowhere/shop"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_INPUT)
+def test_bad_input_stops_before_the_host_is_touched(serves, name):
+    change, shows = BAD_INPUT[name]
+    run = deploy(change)
+    assert run.status != 0
+    assert run.changed == []
+    for words in shows:
+        assert words in run.text, run.text
+
+
+def test_a_run_killed_after_the_flip_is_put_right_by_the_next(serves, host):
+    """Only the link was flipped: nothing runs the new release yet, and nothing has measured it."""
+    bad = deploy(set_target("app.crash_at_start:app"))
+    release = bad.failure["reasons"][0].rsplit(" ", 1)[1]
+    host.check_output(f"ln -sfn {release} /srv/shop/current")
+    run = Run(SCENARIO / "converge.yml", GOOD)
+    assert run.status == 0, run.text
+    assert "Make the release the live one, instance by instance" in run.changed
+
+
+def test_a_run_killed_before_the_restart_is_put_right_by_the_next(serves, host):
+    """A bad release was made live and restarted, and the run died before its gate: going on with it must go back."""
+    deploy(set_target("app.never_healthy:app", timeout=4))
+    releases = host.check_output("ls -t /srv/shop/releases").split()
+    bad = next(name for name in releases if "never_healthy" in unit(host, name))
+    host.check_output(
+        f"ln -sfn releases/{bad} /srv/shop/current && cp /srv/shop/releases/{bad}/shop@.service /etc/systemd/system/ "
+        "&& systemctl daemon-reload && systemctl restart shop@8000"
+    )
+    failure = deploy(set_target("app.never_healthy:app", timeout=4)).failure
+    assert (failure["cause"], failure["outcome"]) == ("unhealthy", "reverted")
+
+
+def unit(host, release):
+    return host.run(f"cat /srv/shop/releases/{release}/shop@.service").stdout
+
+
+def test_the_good_state_deployed_again_changes_nothing(serves):
+    run = Run(SCENARIO / "converge.yml")
+    assert run.status == 0, run.text
+    assert run.changed == []

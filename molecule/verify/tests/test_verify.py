@@ -1,0 +1,74 @@
+"""The first broken link is the one that is named."""
+
+import os
+import subprocess
+
+import pytest
+
+SCENARIO = os.environ["MOLECULE_SCENARIO_DIRECTORY"]
+INVENTORY = os.path.join(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "inventory")
+NGINX_SET = "/etc/nginx/gatehouse/sites.conf"
+
+
+def verify(*arguments):
+    command = ["ansible-playbook", "-i", INVENTORY, f"{SCENARIO}/converge.yml", "-e", "verify_timeout=1", *arguments]
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+
+
+# What breaks it, what mends it, and what the failure then says.
+BREAKS = {
+    "an app that nginx asks is down": (
+        "systemctl stop echo@3000 echo@3001",
+        "systemctl start echo@3000 echo@3001",
+        ["Stage 4 of 6, health through nginx on this host", "answered 502"],
+    ),
+    "nginx is stopped": (
+        "systemctl stop nginx",
+        "systemctl start nginx",
+        ["Stage 2 of 6, nginx runs", "nginx is inactive", "systemctl status nginx"],
+    ),
+    "its configuration is broken on disk": (
+        "echo 'server {' > /etc/nginx/conf.d/broken.conf",
+        "rm /etc/nginx/conf.d/broken.conf",
+        ["Stage 2 of 6", "refuses its configuration", "broken.conf"],
+    ),
+    "the firewall is off": (
+        "ufw disable",
+        "ufw --force enable",
+        ["Stage 3 of 6, the firewall", "UFW is not active"],
+    ),
+    "the firewall has no rule for the site": (
+        "ufw delete allow 80/tcp",
+        "ufw allow 80/tcp comment 'gatehouse: site echo'",
+        ["Stage 3 of 6, the firewall", "no rule that allows port 80"],
+    ),
+    "something drops packets before nginx": (
+        "iptables -I INPUT -i eth0 -p tcp --dport 80 -j DROP",
+        "iptables -D INPUT -i eth0 -p tcp --dport 80 -j DROP",
+        ["Stage 5 of 6, health from the control node", "no complete answer"],
+    ),
+    "upgrade headers are missing": (
+        f"sed -i 's/Upgrade $http_upgrade/Upgrade \"\"/' {NGINX_SET} && systemctl reload nginx",
+        f"sed -i 's/Upgrade \"\"/Upgrade $http_upgrade/' {NGINX_SET} && systemctl reload nginx",
+        ["Stage 6 of 6, WebSocket through nginx", "instead of upgrading", "websocket: true"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_the_broken_link_is_named_and_nothing_is_changed(host, name):
+    breaks, mends, says = BREAKS[name]
+    host.check_output(breaks)
+    try:
+        result = verify()
+    finally:
+        host.check_output(mends)
+    assert result.returncode != 0, result.stdout
+    for words in says:
+        assert words in result.stdout, result.stdout
+    assert "changed=0" in result.stdout
+
+
+def test_all_is_well_again():
+    result = verify()
+    assert result.returncode == 0, result.stdout
