@@ -209,8 +209,9 @@ class Gate:
             answer = ask(limit)
             self.answers.append(answer)
             if not answer.ok:
-                # That there was no time left for an answer says less than the answer before.
-                if not (self._complaint and answer.cause == "timed_out" and limit < self._one_question):
+                # That there was hardly time left for an answer says less than the answer before.
+                hurried = limit < min(1.0, self._patience["timeout"] / 2)
+                if not (self._complaint and answer.cause == "timed_out" and hurried):
                     self._complaint = answer
                 return self._start_over()
         now = self._clock()

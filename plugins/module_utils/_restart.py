@@ -238,7 +238,8 @@ class GatedRestart:
             if holders:
                 failure.message += "; port %d is held by %s" % (service.port, describe_all(holders))
         elif failure.cause in ("refused", "unreachable"):
-            elsewhere = self.listeners.ports_of(self.listeners.pids_of_unit(service.name))
+            own = self.listeners.ports_of(self.listeners.pids_of_unit(service.name))
+            elsewhere = [port for port in own if port != service.port]
             failure.cause = "wrong_port" if elsewhere else "not_listening"
             if elsewhere:
                 failure.message += "; it listens on %s instead" % ", ".join(str(port) for port in elsewhere)

@@ -64,14 +64,9 @@ def _derive_app(app, directory):
         for key in ("directory", "archive"):
             if source[key] is not None and not is_url(source[key]):
                 source = dict(source, **{key: os.path.normpath(os.path.join(directory, source[key]))})
-    requires = []
-    for requirement in app["requires"]:
-        host, _colon, port = requirement["tcp"].rpartition(":")
-        requires.append(dict(requirement, host=host.strip("[]"), port=int(port)))
     return dict(
         app,
         source=source,
-        requires=requires,
         user=name if managed else None,
         root="/srv/" + name if managed else None,
         state_dir="/var/lib/" + name if managed else None,

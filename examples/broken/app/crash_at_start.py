@@ -1,14 +1,11 @@
 """Imports well, and fails when the server starts it."""
 
-from app.ok import lifespan, respond
+from app.ok import respond
 
 
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
-        await lifespan(receive, send, on_start=fail)
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": "this app can't start"})
     else:
         await respond(send, 200, {"status": "healthy"})
-
-
-async def fail():
-    raise RuntimeError("this app can't start")

@@ -149,7 +149,7 @@ def test_uvicorn_app():
         {"name": "chat-api@8001.service", "port": 8001},
     ]
     assert app["upstream"] == {"name": "chat-api", "servers": ["127.0.0.1:8000", "127.0.0.1:8001"]}
-    assert app["requires"] == [{"tcp": "[::1]:3306", "host": "::1", "port": 3306}]
+    assert app["requires"] == [{"tcp": "[::1]:3306"}]
 
 
 def test_app_logs_to_the_journal_alone_unless_asked():
