@@ -8,7 +8,7 @@ from pathlib import Path
 
 from testbed import host, steps
 
-SERVER = '''
+SERVER = """
 import http.server, json, sys, time
 
 start, port = float(sys.argv[1]), int(sys.argv[2])
@@ -30,7 +30,7 @@ class Health(http.server.BaseHTTPRequestHandler):
 
 
 http.server.ThreadingHTTPServer(("127.0.0.1", port), Health).serve_forever()
-'''
+"""
 
 UNIT = """
 [Service]
@@ -74,7 +74,7 @@ def table(head, rows):
     cells = [[str(cell) for cell in row] for row in [head, *rows]]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
     for row in cells:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     print()
 
 

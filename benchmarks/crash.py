@@ -6,6 +6,7 @@ The usual side waits out wait_for's own timeout of 300 s, so this benchmark take
 from __future__ import annotations
 
 from _common import figures, install_service, play, table
+
 from testbed import host, image
 
 NAME = "gatehouse-bench-crash"

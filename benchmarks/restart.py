@@ -8,6 +8,7 @@ own 1.5 s.
 from __future__ import annotations
 
 from _common import figures, install_service, median, play, table
+
 from testbed import host, image
 
 NAME = "gatehouse-bench-restart"
@@ -45,7 +46,10 @@ def measure(start):
         for side, tasks in sides.items():
             taken[side].append(play(NAME, tasks)[0])
     ratio = median(
-        [(usual - empty) / (ours - empty) for usual, ours, empty in zip(taken["usual"], taken["ours"], taken["empty"])]
+        [
+            (usual - empty) / (ours - empty)
+            for usual, ours, empty in zip(taken["usual"], taken["ours"], taken["empty"], strict=True)
+        ]
     )
     return {side: median(values) for side, values in taken.items()}, ratio
 
@@ -56,7 +60,11 @@ def main():
     table(
         ["start-up", "empty play", "no-op task", "health_restart", "systemd+wait_for+uri", "ratio without empty play"],
         [
-            [f"{start} s", *(f"{taken[side]:.2f} s" for side in ("empty", "no-op task", "ours", "usual")), f"{ratio:.2f}"]
+            [
+                f"{start} s",
+                *(f"{taken[side]:.2f} s" for side in ("empty", "no-op task", "ours", "usual")),
+                f"{ratio:.2f}",
+            ]
             for start, (taken, ratio) in results.items()
         ],
     )

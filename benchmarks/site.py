@@ -6,6 +6,7 @@ import re
 import time
 
 from _common import figures, table
+
 from testbed import host, image, paths, steps
 
 NAME = "gatehouse-bench-site"
@@ -14,7 +15,12 @@ NAME = "gatehouse-bench-site"
 def run():
     begin = time.monotonic()
     result = host.play(
-        NAME, "--inventory", paths.ROOT / "inventory" / "example", paths.ROOT / "site.yml", alias="app1", variables={"ansible_user": "root"}
+        NAME,
+        "--inventory",
+        paths.ROOT / "inventory" / "example",
+        paths.ROOT / "site.yml",
+        alias="app1",
+        variables={"ansible_user": "root"},
     )
     elapsed = time.monotonic() - begin
     found = re.search(r"ok=(\d+) +changed=(\d+)", result.stdout)

@@ -89,6 +89,7 @@ _value:
 import os
 
 from ansible.errors import AnsibleFilterError
+
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._model import resolve
 

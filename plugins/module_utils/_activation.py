@@ -13,7 +13,6 @@ import os
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 
-
 # In a release's folder: the gate that it passed.
 GATE_FILE = "gate.json"
 

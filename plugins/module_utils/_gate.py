@@ -268,13 +268,19 @@ def run_probe(build, params):
     """
     check_patience(params)
     if params["successes"] > 1 and not params["wait"]:
-        raise GatehouseError("successes is %d, and one question has one answer" % params["successes"], hint="wait: true")
+        raise GatehouseError(
+            "successes is %d, and one question has one answer" % params["successes"], hint="wait: true"
+        )
     gate = Gate([build(params, params["url"])], params)
     deadline = Deadline(params["timeout"])
 
     def result():
         answer = gate.answers[-1]
-        found = {"attempts": gate.attempts, "elapsed": round(deadline.elapsed(), 4), "latency": round(answer.latency, 4)}
+        found = {
+            "attempts": gate.attempts,
+            "elapsed": round(deadline.elapsed(), 4),
+            "latency": round(answer.latency, 4),
+        }
         if answer.status is not None:
             found.update(status=answer.status, headers=answer.headers, body=answer.body[:EXCERPT])
         return found
@@ -315,7 +321,7 @@ def _check_url(url, schemes):
     try:
         split_url(url, schemes)
     except ValueError as error:
-        raise GatehouseError("bad URL: %s" % error, cause="bad_input")
+        raise GatehouseError("bad URL: %s" % error, cause="bad_input") from error
 
 
 def check_port(port):

@@ -57,8 +57,7 @@ class Host:
             done = subprocess.run(
                 argv,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                capture_output=True,
                 env=environment,
                 timeout=seconds,
                 check=False,
@@ -355,7 +354,7 @@ class Run:
             failure = _as_failure(error)
             self.note("failed: %s" % failure.message)
             self._put_back(change, failure)
-            raise failure
+            raise failure from error
         self.tree.end()
         return outcome
 
@@ -373,7 +372,7 @@ class Run:
         except (GatehouseError, OSError) as error:
             second = _as_failure(error)
             if failure is None:
-                raise second
+                raise second from error
             failure.facts["outcome"] = "failed"
             failure.message += "\nThe former files could not be brought back to life either: %s" % second.message
             return

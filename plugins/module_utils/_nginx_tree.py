@@ -245,7 +245,7 @@ class Tree:
                 "%s can't be read, so what a killed run left is not known." % self.journal,
                 cause="bad_journal",
                 hint="look at %s, then remove %s and run again" % (self.root, self.journal),
-            )
+            ) from None
 
     def reaches(self, change, files, main, absent):
         """Whether finishing this change gives what is wanted, so that it need not be undone first."""
@@ -292,7 +292,7 @@ class Tree:
             except BlockingIOError:
                 raise GatehouseError(
                     "Another run is changing %s." % self.root, cause="busy", hint="wait for it to end, then run again"
-                )
+                ) from None
             yield
         finally:
             os.close(descriptor)

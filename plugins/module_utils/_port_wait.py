@@ -30,7 +30,10 @@ class PortWait:
             raise self._timed_out()
 
     def result(self):
-        return {"ports": [self._look(port) for port in self.params["ports"]], "elapsed": round(self.deadline.elapsed(), 3)}
+        return {
+            "ports": [self._look(port) for port in self.params["ports"]],
+            "elapsed": round(self.deadline.elapsed(), 3),
+        }
 
     def _check(self):
         for port in self.params["ports"]:

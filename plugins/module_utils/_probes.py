@@ -89,7 +89,7 @@ class Expectation:
             try:
                 document = json.loads(body)
             except ValueError:
-                raise ProbeFailure("bad_body", "its body is not JSON", status, headers, body)
+                raise ProbeFailure("bad_body", "its body is not JSON", status, headers, body) from None
             difference = json_difference(self.json, document)
             if difference:
                 raise ProbeFailure("bad_body", "its JSON has %s" % difference, status, headers, body)
@@ -137,7 +137,7 @@ class Tls:
         try:
             context = ssl.create_default_context(cafile=self.ca_path)
         except (OSError, ssl.SSLError) as error:
-            raise ProbeFailure("tls", "the CA file %s can't be used: %s" % (self.ca_path, error))
+            raise ProbeFailure("tls", "the CA file %s can't be used: %s" % (self.ca_path, error)) from error
         if not self.verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -156,7 +156,15 @@ def probe_tcp(host, port, timeout, connect=None):
 
 
 def probe_http(
-    url, timeout, expectation=None, method="GET", headers=None, body=None, follow_redirects=False, tls=None, connect=None
+    url,
+    timeout,
+    expectation=None,
+    method="GET",
+    headers=None,
+    body=None,
+    follow_redirects=False,
+    tls=None,
+    connect=None,
 ):
     """One HTTP exchange, with redirects followed only when asked, all under one deadline.
 
@@ -180,7 +188,8 @@ def probe_http(
             try:
                 split_url(onward, ("http", "https"))
             except ValueError:
-                raise ProbeFailure("bad_status", "it redirects to %r, which is no web address" % onward, status, got)
+                words = "it redirects to %r, which is no web address" % onward
+                raise ProbeFailure("bad_status", words, status, got) from None
             if urlsplit(onward).netloc != urlsplit(target).netloc:
                 # What was meant for one server is not told to another.
                 send_headers = {
@@ -237,7 +246,8 @@ def split_url(url, schemes):
         raise ValueError("%r is not a URL with %s, like %s" % (url, " or ".join(schemes), example))
     if not parts.hostname:
         raise ValueError("%r names no host; a right one is %s" % (url, example))
-    parts.port  # raises ValueError by itself when the port is no number from 0 to 65535
+    if parts.port == 0:  # beyond 65535, or no number, the attribute itself raises ValueError
+        raise ValueError("%r names port 0; a right one is %s" % (url, example))
     return parts
 
 

@@ -2,10 +2,10 @@
 # MIT License (see LICENSE or https://opensource.org/license/mit)
 """Release folders of one app: staged to be filled, sealed when whole, pruned when old.
 
-    ROOT/current            names the live release           (flipped by health_restart)
-    ROOT/last_good          names the one that last passed its gate
-    ROOT/releases/ID        one release; whole once it holds its manifest, which is written last
-    ROOT/cache              what package installers keep between builds
+ROOT/current            names the live release           (flipped by health_restart)
+ROOT/last_good          names the one that last passed its gate
+ROOT/releases/ID        one release; whole once it holds its manifest, which is written last
+ROOT/cache              what package installers keep between builds
 """
 
 from __future__ import annotations

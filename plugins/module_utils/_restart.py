@@ -43,7 +43,9 @@ def split_address(address):
     """HOST:PORT, with an IPv6 host in brackets, as (host, port)."""
     host, _colon, port = address.rpartition(":")
     if not host or not port.isdigit():
-        raise GatehouseError("%r is not HOST:PORT" % address, cause="bad_input", hint="requires: [{tcp: '127.0.0.1:3306'}]")
+        raise GatehouseError(
+            "%r is not HOST:PORT" % address, cause="bad_input", hint="requires: [{tcp: '127.0.0.1:3306'}]"
+        )
     check_port(int(port))
     return host.strip("[]"), int(port)
 
@@ -183,7 +185,7 @@ class GatedRestart:
                     self.manager.enable(service.name)
                     self.timeline.tell("%s: starts at boot from now on" % service.name)
         except GateFailure as failure:
-            raise self._put_back(failure, touched, before)
+            raise self._put_back(failure, touched, before) from failure
         if self.activation and self.activation.confirm(gate_options(self.gate)):
             self.changed = True
         self.outcome = "healthy"

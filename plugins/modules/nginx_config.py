@@ -160,6 +160,7 @@ listeners:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.module_utils._nginx import check_wish
 from ansible_collections.gatehouse.webapp.plugins.module_utils._nginx_run import Host, Run

@@ -163,7 +163,9 @@ def carry_out(params, check_mode):
     """Bring about the state. Returns the result's keys."""
     name = params["id"]
     if params["state"] != "pruned" and not name:
-        raise GatehouseError("there is nothing to name the release by", cause="bad_input", hint="directory, archive, revision or id")
+        raise GatehouseError(
+            "there is nothing to name the release by", cause="bad_input", hint="directory, archive, revision or id"
+        )
     releases = Releases(params["root"], owner_of(params["user"], check_mode))
     if params["state"] == "pruned":
         pruned = releases.superfluous(params["keep"])
@@ -188,7 +190,7 @@ def owner_of(user, check_mode):
     except KeyError:
         if check_mode:  # the task that would have made the user has not made it
             return 0, 0
-        raise GatehouseError("there is no user %s" % user, cause="no_user", hint="useradd --system %s" % user)
+        raise GatehouseError("there is no user %s" % user, cause="no_user", hint="useradd --system %s" % user) from None
     return entry.pw_uid, entry.pw_gid
 
 

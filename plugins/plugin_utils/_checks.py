@@ -104,9 +104,7 @@ def _check_source(place, source, problems):
             problems.append("%s.%s: is only for %s. Leave it out" % (place, key, kind))
     for key, needed in (("version", "git" in given), ("checksum", is_url(source["archive"]))):
         if needed and source[key] is None and not mentions(problems, "%s.%s" % (place, key)):
-            problems.append(
-                "%s.%s: missing. Write: %s" % (place, key, snippet(key, _schema.SOURCE[key]["example"]))
-            )
+            problems.append("%s.%s: missing. Write: %s" % (place, key, snippet(key, _schema.SOURCE[key]["example"])))
 
 
 def _source_example(kind):

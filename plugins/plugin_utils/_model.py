@@ -145,8 +145,10 @@ def _health_paths(routes, by_name):
 def _derive_route(route, site, exact):
     kind = next(key for key in ROUTE_TARGETS if route[key] is not None)
     defaults = _schema.ROUTE_DEFAULTS["websocket" if route["websocket"] else kind]
-    filled = {key: copy.deepcopy(defaults[key]) if value is None and key in defaults else value
-              for key, value in route.items()}
+    filled = {
+        key: copy.deepcopy(defaults[key]) if value is None and key in defaults else value
+        for key, value in route.items()
+    }
     if filled["rate"] == "none":
         filled["rate"] = None
     if filled["rate"] is None:

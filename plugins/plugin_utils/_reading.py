@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.errors import ArgumentValueError, RequiredError
+
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _schema
 
 ARGUMENT_KEYS = ("type", "choices", "default", "required")

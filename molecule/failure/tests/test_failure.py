@@ -19,7 +19,7 @@ PROJECT = SCENARIO.parents[1]
 SECRET = "very-secret-token"
 ACTIVATION = "Make the release the live one, instance by instance"
 
-GOOD = yaml.safe_load((SCENARIO / "vars.yml").read_text())
+GOOD = yaml.safe_load((SCENARIO / "vars" / "main.yml").read_text())
 GOOD["webapp_apps"][0]["source"] = {"directory": str(PROJECT / "examples" / "broken")}
 
 
@@ -147,7 +147,12 @@ def test_a_stranger_on_the_port_is_named_before_anything_is_touched(serves, host
         host.check_output("systemctl stop stranger")
     assert failure["cause"] == "port_conflict"
     assert failure["changed"] is False
-    for words in ("port 8050 is held by pid", "python3", "unit stranger.service", "Next: systemctl stop stranger.service"):
+    for words in (
+        "port 8050 is held by pid",
+        "python3",
+        "unit stranger.service",
+        "Next: systemctl stop stranger.service",
+    ):
         assert words in failure["msg"]
 
 

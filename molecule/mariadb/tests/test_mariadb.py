@@ -30,8 +30,9 @@ def main_pid(host):
 
 
 def test_messages_are_in_the_database_and_outlive_the_app(host):
+    message = json.dumps({"session_id": "kept", "message": "hello"})
     host.check_output(
-        f"curl --silent --fail --header 'Content-Type: application/json' --data '{json.dumps({'session_id': 'kept', 'message': 'hello'})}' {CHAT}/api/v1/chat/message"
+        f"curl --silent --fail --header 'Content-Type: application/json' --data '{message}' {CHAT}/api/v1/chat/message"
     )
     host.check_output("systemctl restart chat-api@8000")
     assert wait_until(lambda: healthy(host))

@@ -21,7 +21,9 @@ def ask(address):
     def get(path, site="plain.example.com", scheme="http", method="GET", **options):
         headers = {"Host": site, **options.pop("headers", {})}
         url = f"{scheme}://{address}{path}"
-        return requests.request(method, url, headers=headers, timeout=10, verify=False, allow_redirects=False, **options)
+        return requests.request(
+            method, url, headers=headers, timeout=10, verify=False, allow_redirects=False, **options
+        )
 
     return get
 

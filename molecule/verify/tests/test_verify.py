@@ -25,7 +25,7 @@ BREAKS = {
     "nginx is stopped": (
         "systemctl stop nginx",
         "systemctl start nginx",
-        ["Stage 2 of 6, nginx runs", "nginx is inactive", "systemctl status nginx"],
+        ["Stage 2 of 6, nginx runs", "nginx does not run (Active: inactive", "systemctl status nginx"],
     ),
     "its configuration is broken on disk": (
         "echo 'server {' > /etc/nginx/conf.d/broken.conf",

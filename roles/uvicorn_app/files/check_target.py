@@ -33,11 +33,17 @@ def check_module(name):
     except ModuleNotFoundError as error:
         if error.name and (name + ".").startswith(error.name + "."):
             here = sorted(entry for entry in os.listdir(".") if not entry.startswith("."))
-            return "the target's module %s is not in the source, which holds %s. Mend uvicorn.target or uvicorn.app_dir." % (
-                name,
-                ", ".join(here) or "nothing",
+            return (
+                "the target's module %s is not in the source, which holds %s. Mend uvicorn.target or uvicorn.app_dir."
+                % (
+                    name,
+                    ", ".join(here) or "nothing",
+                )
             )
-        return "%s needs the module %s, which is not installed. Add it to the source's requirements." % (name, error.name)
+        return "%s needs the module %s, which is not installed. Add it to the source's requirements." % (
+            name,
+            error.name,
+        )
     except BaseException as error:
         place = ""
         for frame in traceback.extract_tb(error.__traceback__):

@@ -10,12 +10,12 @@ TASK [gatehouse.webapp.ufw : Open the ports] ****
 changed: [app1]
 TASK [gatehouse.webapp.ufw : Look] ****
 ok: [app1]
-TASK [gatehouse.webapp.verify : Ask each app] ****
+TASK [gatehouse.webapp.verify : Stage 1 of 2, each app] ****
 ok: [app1] => (item=8000)
 ok: [app1] => (item=8001)
 TASK [gatehouse.webapp.verify : Ask the certificate] ****
 skipping: [app1]
-TASK [gatehouse.webapp.verify : Ask through nginx] ****
+TASK [gatehouse.webapp.verify : Stage 2 of 2, through nginx] ****
 ok: [app1]
 PLAY RECAP ****
 app1                       : ok=12   changed=3    unreachable=0    failed=0    skipped=4    rescued=0    ignored=0
@@ -26,7 +26,7 @@ def test_a_play_is_read():
     assert demo.read_play(OUTPUT.splitlines()) == {
         "ok": 12,
         "changed": 3,
-        "verified": ["Ask each app", "Ask through nginx"],
+        "verified": ["Stage 1 of 2, each app", "Stage 2 of 2, through nginx"],
     }
 
 

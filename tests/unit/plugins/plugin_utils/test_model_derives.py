@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _schema
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._model import resolve
 
@@ -292,7 +293,7 @@ def test_health_through_a_site(what, routes, exact, probed):
     for route in derived:
         assert (route["access_log"], route["rate"], route["zone"]) == (False, None, None)
         assert route["upstream"] == route["app"]
-    assert [route["path"] for route in model["sites"][0]["routes"][len(derived):]] == [path for path, _app in routes]
+    assert [route["path"] for route in model["sites"][0]["routes"][len(derived) :]] == [path for path, _app in routes]
     assert {probe["app"]: probe["path"] for probe in model["probes"]} == probed
 
 

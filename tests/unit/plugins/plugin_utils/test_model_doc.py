@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _schema
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._model import resolve
 
@@ -105,7 +106,7 @@ def test_derived_keys_are_described():
         "uvicorn": {"target": "a:b"}, "requires": [{"tcp": "db:1"}],
     }  # fmt: skip
     model = resolve([app], [{"name": "s", "default": True, "routes": [{"path": "/", "app": "a"}]}])
-    derived = DOC[DOC.index("## What is derived"):]
+    derived = DOC[DOC.index("## What is derived") :]
     for key in set(model["apps"][0]) - set(_schema.APP):
         assert "`apps[].%s`" % key in derived
     for key in set(model["sites"][0]) - set(_schema.SITE):

@@ -5,6 +5,7 @@ import json
 
 import pytest
 import yaml
+
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _schema
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._model import resolve
