@@ -173,9 +173,9 @@ class Run:
                 return self._converge(check)
         except (GatehouseError, OSError) as error:
             failure = _as_failure(error)
-        failure.facts.setdefault("outcome", "unchanged")
-        failure.facts["timeline"] = self.timeline
-        raise failure
+            failure.facts.setdefault("outcome", "unchanged")
+            failure.facts["timeline"] = self.timeline
+            raise failure from error
 
     def _converge(self, check):
         unit = self.host.unit()

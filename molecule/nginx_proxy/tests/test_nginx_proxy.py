@@ -55,22 +55,22 @@ def test_the_app_is_told_who_asks_and_not_what_clients_claim(ask, host):
 
 
 def test_requests_go_to_both_instances(ask):
-    assert {ask("/who").json()["port"] for _ in range(10)} == {3000, 3001}
+    assert {ask("/who").json()["port"] for _time in range(10)} == {3000, 3001}
 
 
 def test_a_503_is_asked_of_the_other_instance_but_a_post_is_not(ask):
-    assert {ask("/sick").json()["port"] for _ in range(6)} == {3001}
-    assert {ask("/sick", method="POST", data=b"x").status_code for _ in range(6)} == {200, 503}
+    assert {ask("/sick").json()["port"] for _time in range(6)} == {3001}
+    assert {ask("/sick", method="POST", data=b"x").status_code for _time in range(6)} == {200, 503}
 
 
 def test_an_instance_that_is_down_is_not_noticed(ask, host):
     host.check_output("systemctl kill --signal=STOP echo-3000")
     host.check_output("systemctl kill --signal=KILL echo-3000")
-    assert {ask("/who").status_code for _ in range(20)} == {200}
+    assert {ask("/who").status_code for _time in range(20)} == {200}
 
 
 def test_the_rate_limit_answers_429(ask):
-    codes = [ask("/limited/").status_code for _ in range(12)]
+    codes = [ask("/limited/").status_code for _time in range(12)]
     assert codes[:4] == [200] * 4
     assert 429 in codes
     assert set(codes) == {200, 429}

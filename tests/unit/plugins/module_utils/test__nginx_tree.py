@@ -323,8 +323,8 @@ def test_two_runs_at_a_time_are_refused(tree, root):
 # The stage
 
 
-def staged(tree, tmp_path, files=ONE, main=True, absent=tuple(ABSENT)):
-    return Stage(tree, files, main, list(absent), base=str(tmp_path))
+def staged(tree, tmp_path, files=None, main=True, absent=tuple(ABSENT)):
+    return Stage(tree, ONE if files is None else files, main, list(absent), base=str(tmp_path))
 
 
 def test_the_stage_is_the_folder_as_it_would_be(tree, root, tmp_path):

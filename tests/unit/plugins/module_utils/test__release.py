@@ -1,0 +1,220 @@
+"""Release folders on a real disk: staged, filled, sealed, pruned. The tests own the files they make."""
+
+import io
+import json
+import os
+import tarfile
+
+import pytest
+
+from ansible_collections.gatehouse.webapp.plugins.module_utils import _release
+from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
+from ansible_collections.gatehouse.webapp.plugins.module_utils._release import LONGEST_BUILD, Releases
+
+NOW = 1_000_000_000.0
+
+
+@pytest.fixture
+def owners(monkeypatch):
+    """Who owns what, by chown alone: the tests need not run as root."""
+    told = {}
+
+    def chown(path, uid, gid):
+        told[str(path)] = (uid, gid)
+
+    monkeypatch.setattr(_release.os, "chown", chown)
+    monkeypatch.setattr(_release.os, "lchown", chown)
+    return told
+
+
+@pytest.fixture
+def releases(tmp_path, owners):
+    # The user of the app is whoever runs the tests.
+    return Releases(str(tmp_path / "app"), (os.getuid(), os.getgid()), now=lambda: NOW)
+
+
+def make(releases, name, at=0, whole=True):
+    releases.stage(name)
+    if whole:
+        releases.seal(name, {"app": "shop"})
+        os.utime(os.path.join(releases.path(name), "manifest.json"), (at, at))
+    else:
+        os.utime(releases.path(name), (at, at))
+
+
+def link(releases, name, target):
+    os.symlink("releases/" + target, os.path.join(releases.root, name))
+
+
+def tar(tmp_path, *members):
+    """A tar file of (name, content) pairs and TarInfo objects."""
+    path = tmp_path / "source.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for member in members:
+            if isinstance(member, tarfile.TarInfo):
+                archive.addfile(member)
+            else:
+                info = tarfile.TarInfo(member[0])
+                info.size, info.mode = len(member[1]), 0o644
+                archive.addfile(info, io.BytesIO(member[1]))
+    return str(path)
+
+
+def special(name, kind, target=""):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+def test_a_staged_release_is_empty_and_not_whole(releases):
+    assert releases.stage("r1") is True
+    assert os.listdir(releases.path("r1")) == ["src"]
+    assert not releases.is_whole("r1")
+
+
+def test_what_a_killed_build_left_is_wiped(releases):
+    releases.stage("r1")
+    open(os.path.join(releases.path("r1"), "src", "half"), "w").close()
+    releases.stage("r1")
+    assert os.listdir(os.path.join(releases.path("r1"), "src")) == []
+
+
+def test_a_whole_release_is_left_alone(releases):
+    make(releases, "r1")
+    before = os.stat(os.path.join(releases.path("r1"), "manifest.json"))
+    releases.stage("r1")
+    assert os.stat(os.path.join(releases.path("r1"), "manifest.json")) == before
+
+
+def test_the_manifest_is_written(releases):
+    make(releases, "r1")
+    with open(os.path.join(releases.path("r1"), "manifest.json"), encoding="utf-8") as file:
+        assert json.load(file) == {"app": "shop"}
+    assert releases.seal("r1", {"app": "other"}) is False
+
+
+def test_sealing_gives_everything_to_root_and_closes_it_to_others(releases, owners, tmp_path):
+    releases.stage("r1")
+    releases.unpack("r1", tar(tmp_path, ("app/main.py", b"x")))
+    source = os.path.join(releases.path("r1"), "src", "app", "main.py")
+    os.chmod(source, 0o777)
+    owners.clear()
+    releases.seal("r1", {})
+    assert owners[source] == (0, releases.gid)
+    assert owners[os.path.dirname(source)] == (0, releases.gid)
+    assert os.stat(source).st_mode & 0o777 == 0o750
+
+
+def test_a_private_umask_of_the_source_does_not_lock_the_app_out(releases, tmp_path):
+    releases.stage("r1")
+    releases.unpack("r1", tar(tmp_path, ("main.py", b"x")))
+    source = os.path.join(releases.path("r1"), "src", "main.py")
+    os.chmod(source, 0o600)
+    releases.seal("r1", {})
+    assert os.stat(source).st_mode & 0o777 == 0o640
+
+
+def test_what_root_wrote_keeps_its_mode(tmp_path, owners):
+    """The environment file is root's and 0600; it must not be opened to the group."""
+    stranger = Releases(str(tmp_path / "app"), (os.getuid() + 1, os.getgid()), now=lambda: NOW)
+    stranger.stage("r1")
+    env = os.path.join(stranger.path("r1"), "env")
+    open(env, "w").close()
+    os.chmod(env, 0o600)
+    stranger.seal("r1", {})
+    assert os.stat(env).st_mode & 0o777 == 0o600
+
+
+def test_links_are_neither_followed_nor_changed(releases, tmp_path):
+    outside = tmp_path / "outside"
+    outside.write_text("x")
+    outside.chmod(0o666)
+    releases.stage("r1")
+    os.symlink(outside, os.path.join(releases.path("r1"), "src", "link"))
+    releases.seal("r1", {})
+    assert outside.stat().st_mode & 0o777 == 0o666
+
+
+def test_there_is_nothing_to_seal(releases):
+    with pytest.raises(GatehouseError) as caught:
+        releases.seal("missing", {})
+    assert "there is no release" in caught.value.message
+
+
+@pytest.mark.parametrize(("strip", "found"), [(False, ["shop-1.0"]), (True, ["main.py", "sub"])])
+def test_the_one_folder_of_an_archive_is_left_out_on_request(releases, tmp_path, strip, found):
+    releases.stage("r1")
+    releases.unpack("r1", tar(tmp_path, ("shop-1.0/main.py", b"x"), ("shop-1.0/sub/a", b"y")), strip)
+    assert sorted(os.listdir(os.path.join(releases.path("r1"), "src"))) == found
+
+
+def test_one_file_is_no_folder_to_leave_out(releases, tmp_path):
+    releases.stage("r1")
+    releases.unpack("r1", tar(tmp_path, ("main.py", b"x")), strip_folder=True)
+    assert os.listdir(os.path.join(releases.path("r1"), "src")) == ["main.py"]
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        ("/etc/passwd", b"x"),
+        ("../outside", b"x"),
+        ("a/../../outside", b"x"),
+        special("link", tarfile.SYMTYPE, "/etc/passwd"),
+        special("a/link", tarfile.SYMTYPE, "../../outside"),
+        special("hard", tarfile.LNKTYPE, "../outside"),
+        special("device", tarfile.CHRTYPE),
+        special("pipe", tarfile.FIFOTYPE),
+    ],
+    ids=lambda member: member[0] if isinstance(member, tuple) else member.name + " " + member.linkname,
+)
+def test_an_archive_that_leads_out_is_refused_before_a_file_is_written(releases, tmp_path, member):
+    releases.stage("r1")
+    with pytest.raises(GatehouseError) as caught:
+        releases.unpack("r1", tar(tmp_path, ("first", b"x"), member))
+    assert caught.value.cause == "bad_source"
+    assert os.listdir(os.path.join(releases.path("r1"), "src")) == []
+
+
+def test_links_within_the_source_are_kept(releases, tmp_path):
+    releases.stage("r1")
+    releases.unpack("r1", tar(tmp_path, ("a/real", b"x"), special("a/link", tarfile.SYMTYPE, "../a/real")))
+    assert os.readlink(os.path.join(releases.path("r1"), "src", "a", "link")) == "../a/real"
+
+
+def test_the_oldest_go_first(releases):
+    for number in range(5):
+        make(releases, "r%d" % number, at=number)
+    assert releases.superfluous(keep=3) == ["r0", "r1"]
+    releases.prune(["r0", "r1"])
+    assert sorted(os.listdir(releases.folder)) == ["r2", "r3", "r4"]
+    assert releases.superfluous(keep=3) == []
+
+
+def test_the_live_and_the_last_good_release_stay_however_old(releases):
+    for number in range(5):
+        make(releases, "r%d" % number, at=number)
+    link(releases, "current", "r1")
+    link(releases, "last_good", "r0")
+    assert releases.superfluous(keep=2) == ["r2", "r3", "r4"]
+
+
+def test_a_release_that_may_still_be_built_stays_and_an_old_ruin_goes(releases):
+    make(releases, "building", at=NOW - LONGEST_BUILD + 60, whole=False)
+    make(releases, "ruin", at=NOW - LONGEST_BUILD - 60, whole=False)
+    assert releases.superfluous(keep=5) == ["ruin"]
+
+
+def test_a_removal_that_is_cut_short_leaves_nothing_that_looks_whole(releases, monkeypatch):
+    make(releases, "r1")
+    monkeypatch.setattr(_release.shutil, "rmtree", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        releases.prune(["r1"])
+    assert not releases.is_whole("r1")
+
+
+@pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "-x", "x" * 65])
+def test_a_name_that_is_no_name_is_refused(releases, name):
+    with pytest.raises(GatehouseError) as caught:
+        releases.path(name)
+    assert "can't name a release" in caught.value.message
