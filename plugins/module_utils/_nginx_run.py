@@ -262,12 +262,14 @@ class Run:
     def _keep_up(self, unit, dump, check):
         """Nothing to change on disk: see to it that nginx runs, and runs this."""
         if unit.active not in ("active", "reloading"):
-            self.reasons.append("%s is %s." % (self.host.service, unit.active or "not running"))
+            due = ["%s is %s." % (self.host.service, unit.active or "not running")]
             outcome = "started"
         else:
-            self.reasons += self._stale(unit, dump)
-            outcome = "reloaded" if self.reasons else "unchanged"
-        if outcome != "unchanged" and not check:
+            due = self._stale(unit, dump)
+            # A killed run that was put back has been reloaded by then.
+            outcome = "reloaded" if due or self.reasons else "unchanged"
+        self.reasons += due
+        if due and not check:
             self._activate(dump)
         return outcome
 

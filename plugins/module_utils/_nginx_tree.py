@@ -227,6 +227,7 @@ class Tree:
     def end(self):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.journal)
+        self._remove_temporaries()
         for folder, _folders, _names in os.walk(os.path.join(self.store, KEPT), topdown=False):
             _remove_if_empty(folder)
         _remove_if_empty(self.store)  # where an adoption was undone, nothing stays behind
@@ -259,14 +260,12 @@ class Tree:
         """Keep the live set and the one before it. before: its link's target, None to keep the newest of the others."""
         if not os.path.isdir(self.store):
             return
+        self._remove_temporaries()
         live = os.path.basename(self.pointed() or "")
         sets = {}
         for name in os.listdir(self.store):
-            path = os.path.join(self.store, name)
-            if name.startswith(TEMPORARY):
-                _remove(path)
-            elif SET_FOLDER.match(name) and name != live:
-                sets[name] = os.stat(path).st_mtime
+            if SET_FOLDER.match(name) and name != live:
+                sets[name] = os.stat(os.path.join(self.store, name)).st_mtime
         former = os.path.basename(before or "")
         if former not in sets:
             former = max(sets, key=sets.get) if sets else None
@@ -274,6 +273,11 @@ class Tree:
             os.utime(os.path.join(self.store, former))  # the next run tells the former set by its date
         for name in sets:
             if name != former:
+                _remove(os.path.join(self.store, name))
+
+    def _remove_temporaries(self):
+        for name in os.listdir(self.store) if os.path.isdir(self.store) else []:
+            if name.startswith(TEMPORARY):
                 _remove(os.path.join(self.store, name))
 
     def sync(self):

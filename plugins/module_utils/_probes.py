@@ -201,10 +201,10 @@ def probe_http(
     return _answer(exchange, timeout, url)
 
 
-def probe_websocket(url, timeout, headers=None, tls=None, message=None, reply=None, connect=None):
+def probe_websocket(url, timeout, headers=None, tls=None, send=None, reply=None, connect=None):
     """A WebSocket opened for real: upgrade checked, a ping answered by its pong, closed properly.
 
-    message: text to send once open, or None.   reply: text that some message from the server must then contain.
+    send: text to send once open, or None.   reply: text that some message from the server must then contain.
     """
 
     def exchange(deadline):
@@ -226,8 +226,8 @@ def probe_websocket(url, timeout, headers=None, tls=None, message=None, reply=No
             # Past the handshake the bytes are frames. http.client read no further than the empty line.
             peer = _WebSocket(stream, reader)
             peer.ping(os.urandom(8))
-            if message is not None:
-                peer.send_text(message)
+            if send is not None:
+                peer.send_text(send)
             if reply is not None:
                 peer.expect_text(reply)
             peer.close()
@@ -418,8 +418,10 @@ def _http_once(url, method, headers, body, tls, deadline, connect):
         head = _request_head(parts, method, dict(headers, Connection="close"), body)
         stream.send(head + (body or b""))
         response = _read_head(stream.reader(), method)
-        text = response.read(MAX_BODY).decode("utf-8", "replace")
-        return response.status, _header_dict(response), text
+        received = response.read(MAX_BODY)
+        if response.length and len(received) < MAX_BODY:  # the rest of what Content-Length announced never came
+            raise ConnectionResetError()
+        return response.status, _header_dict(response), received.decode("utf-8", "replace")
     finally:
         stream.close()
 
