@@ -1,3 +1,4 @@
+#!/bin/sh
 # Make the release's virtual environment ($VIRTUAL_ENV) and install what the source in this folder asks for.
 # Run by the app's user:  sh -s PYTHON auto|uv|pip
 set -eu

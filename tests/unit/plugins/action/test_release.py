@@ -46,9 +46,9 @@ class Action(release.ActionModule):
     def _remove_tmp_path(self, _path):
         pass
 
-    def _transfer_file(self, local, remote):
-        with tarfile.open(local) as archive:
-            self.sent = (remote, archive.getnames())
+    def _transfer_file(self, local_path, remote_path):
+        with tarfile.open(local_path) as archive:
+            self.sent = (remote_path, archive.getnames())
 
 
 @pytest.fixture(autouse=True)

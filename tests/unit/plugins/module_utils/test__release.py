@@ -207,7 +207,10 @@ def test_a_release_that_may_still_be_built_stays_and_an_old_ruin_goes(releases):
 
 def test_a_removal_that_is_cut_short_leaves_nothing_that_looks_whole(releases, monkeypatch):
     make(releases, "r1")
-    monkeypatch.setattr(_release.shutil, "rmtree", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
+    def cut_short(_path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_release.shutil, "rmtree", cut_short)
     with pytest.raises(KeyboardInterrupt):
         releases.prune(["r1"])
     assert not releases.is_whole("r1")
