@@ -100,19 +100,18 @@ def test_a_static_folder_is_served_and_nothing_beside_it(ask):
     assert ask("/docs").headers["Location"].endswith("/docs/")
     assert ask("/docs/").text == "public\n"
     assert ask("/docs/index.html").text == "public\n"
-    assert "secret" not in ask("/docs-secret/index.html").text
-    for path in ("/docs../docs-secret/index.html", "/docs/%2e%2e/docs-secret/index.html"):
-        assert "secret\n" not in ask(path).text
+    for path in ("/docs-secret/index.html", "/docs../docs-secret/index.html", "/docs/%2e%2e/docs-secret/index.html"):
+        assert ask(path).text != "secret\n"
 
 
 def test_return_routes(ask):
     assert ask("/gone").status_code == 410
 
 
-@pytest.mark.parametrize("name", ["unknown.example.com", ""])
-def test_an_unknown_name_gets_no_answer(ask, name):
-    with pytest.raises(requests.RequestException):
-        ask("/who", site=name)
+def test_an_unknown_name_gets_no_answer(ask, address):
+    for name in ("unknown.example.com", address):
+        with pytest.raises(requests.RequestException):
+            ask("/who", site=name)
 
 
 def test_ipv6_is_served(host):
@@ -122,7 +121,7 @@ def test_ipv6_is_served(host):
 
 def test_a_websocket_passes(address):
     async def talk():
-        async with websockets.connect(f"ws://{address}/ws", additional_headers={"Host": "plain.example.com"}) as socket:
+        async with websockets.connect("ws://plain.example.com/ws", host=address, port=80) as socket:
             await socket.send("hello")
             return await socket.recv()
 

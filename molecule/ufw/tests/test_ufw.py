@@ -1,8 +1,13 @@
 """What the firewall lets through, asked from outside, and how it says so itself."""
 
+import os
 import socket
+import subprocess
 
 import pytest
+
+SCENARIO = os.environ["MOLECULE_SCENARIO_DIRECTORY"]
+INVENTORY = os.path.join(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "inventory")
 
 
 @pytest.fixture
@@ -29,7 +34,7 @@ def test_what_is_wanted_is_open(address, port):
     assert opens(address, port)
 
 
-@pytest.mark.parametrize("port", [8000, 3306])
+@pytest.mark.parametrize("port", [8000, 3306, 9200])
 def test_what_listens_but_is_not_wanted_is_closed(host, address, port):
     assert host.socket(f"tcp://:::{port}").is_listening
     assert not opens(address, port)
@@ -50,9 +55,21 @@ def test_everything_else_is_denied_and_the_firewall_starts_at_boot(host):
     assert "ENABLED=yes" in host.file("/etc/ufw/ufw.conf").content_string
 
 
-def test_a_port_that_no_site_needs_any_more_is_closed(rules):
-    assert not [rule for rule in rules if rule.startswith("8443")]
+@pytest.mark.parametrize("port", ["8443", "9200"])
+def test_what_no_site_and_no_rule_asks_for_any_more_is_removed(rules, port):
+    assert not [rule for rule in rules if rule.startswith(port)]
 
 
-def test_rules_made_by_hand_stay(rules):
-    assert "7000/tcp" in rules
+@pytest.mark.parametrize("rule", ["7000/tcp", "2022/tcp"])
+def test_rules_made_by_hand_and_those_for_ssh_stay(rules, rule):
+    assert rule in rules
+
+
+def test_a_wrong_rule_is_refused_before_anything_is_touched(host):
+    before = host.check_output("cat /etc/ufw/user.rules")
+    wrong = '{"ufw_rules": [{"rule": "deny", "port": 22}, {"rule": "allow", "port": 80, "from": "192.0.2.0/33"}]}'
+    command = ["ansible-playbook", "-i", INVENTORY, f"{SCENARIO}/converge.yml", "-e", wrong]
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert result.returncode != 0
+    assert "from 192.0.2.0/33 is neither an address nor a network such as 192.0.2.0/24" in result.stdout
+    assert host.check_output("cat /etc/ufw/user.rules") == before

@@ -1,0 +1,25 @@
+"""Roles as Ansible reads them, without a host."""
+
+from pathlib import Path
+
+import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+
+ROLES = Path(__file__).parents[3] / "roles"
+
+
+def read(role, path):
+    return DataLoader().load_from_file(str(ROLES / role / path), trusted_as_template=True) or {}
+
+
+@pytest.fixture
+def value_of():
+    """Give a variable of a role its value, on a host with these variables."""
+
+    def value(role, name, **host):
+        variables = {**read(role, "defaults/main.yml"), **read(role, "vars/main.yml"), **host}
+        templar = Templar(loader=DataLoader(), variables=variables)
+        return templar.template(variables[name])
+
+    return value

@@ -1,0 +1,52 @@
+"""Which ports of SSH are found."""
+
+import pytest
+
+# Recorded: sshd -T of OpenSSH 9.2, and systemctl show --property=Listen ssh.socket.
+SSHD = "port 22\naddressfamily any\nlistenaddress [::]:22\nlistenaddress 0.0.0.0:22\nusepam yes\n"
+SSHD_WITH_ADDRESS = "port 2222\nlistenaddress 0.0.0.0:2200\nlistenaddress [::1]:2300\n"
+SOCKET = "Listen=[::]:2022 (Stream)\n"
+UFW = "### tuple ### allow tcp 9100 0.0.0.0/0 any 10.0.0.0/8 in\n"
+
+CONTAINER = {"ansible_connection": "community.docker.docker"}
+CONNECTION = {"__ufw_connection": {"stdout": "192.0.2.7 51442 192.0.2.10 2200"}}
+
+
+def looked(*parts):
+    return {"__ufw_look": {"stdout": "".join(parts) + UFW}}
+
+
+@pytest.mark.parametrize(
+    ("host", "ports"),
+    [
+        ({**CONTAINER}, [22]),
+        ({**CONTAINER, **looked()}, [22]),
+        ({**CONTAINER, **looked(SSHD)}, [22]),
+        ({**CONTAINER, **looked(SSHD_WITH_ADDRESS)}, [2200, 2300]),
+        ({**CONTAINER, **looked(SSHD, SOCKET)}, [22, 2022]),
+        ({**CONNECTION, **looked(SSHD)}, [22, 2200]),
+        # A forwarded port is of no use on the host, unless there is nothing better.
+        ({**CONNECTION, **looked(), "ansible_port": 62200}, [2200]),
+        ({**looked(), "ansible_port": 62200, "ansible_connection": "ansible.builtin.ssh"}, [62200]),
+        ({**looked(), "ansible_port": 62200, **CONTAINER}, [22]),
+        ({**CONNECTION, **looked(SSHD), "ufw_ssh_ports": [2022]}, [2022]),
+    ],
+)
+def test_the_ports_of_ssh_are_found(value_of, host, ports):
+    assert value_of("ufw", "__ufw_ssh_ports", **host) == ports
+
+
+def test_ssh_comes_first_and_the_rules_of_the_user_last(value_of):
+    plan = value_of(
+        "ufw",
+        "__ufw_plan",
+        **CONTAINER,
+        ufw_apps=[{"name": "web", "runtime": "external", "port": 8000, "health": {"path": "/"}}],
+        ufw_sites=[{"name": "web", "default": True, "routes": [{"path": "/", "app": "web"}]}],
+        ufw_rules=[{"rule": "allow", "port": 9100}],
+    )
+    assert [(rule["port"], rule["comment"]) for rule in plan["add"]] == [
+        ("22", "gatehouse: SSH"),
+        ("80", "gatehouse: site web"),
+        ("9100", "gatehouse: rule"),
+    ]
