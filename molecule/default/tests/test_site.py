@@ -85,9 +85,10 @@ def test_the_firewall_opens_ssh_and_the_site(host, family):
         assert any(line.split("  ")[0] == f"{port}/tcp{family}" and "ALLOW IN" in line for line in status.splitlines())
 
 
-def test_the_apps_port_is_closed_from_outside(address):
+@pytest.mark.parametrize("port", [8000, 8001])
+def test_the_ports_of_the_apps_are_closed_from_outside(address, port):
     with pytest.raises(requests.RequestException):
-        requests.get(f"http://{address}:8000/health", timeout=1)
+        requests.get(f"http://{address}:{port}/health", timeout=1)
 
 
 def test_the_page_and_its_script_are_served(site):

@@ -17,10 +17,15 @@ def verify(*arguments):
 
 # What breaks it, what mends it, and what the failure then says.
 BREAKS = {
-    "an app that nginx asks is down": (
-        "systemctl stop echo@3000 echo@3001",
-        "systemctl start echo@3000 echo@3001",
-        ["Stage 4 of 6, health through nginx on this host", "answered 502"],
+    "an instance is down": (
+        "systemctl stop echo@3001",
+        "systemctl start echo@3001",
+        ["Stage 1 of 6, each service holds its port", "echo@3001.service"],
+    ),
+    "an instance hangs": (
+        "systemctl kill --signal=STOP echo@3001",
+        "systemctl kill --signal=CONT echo@3001",
+        ["Stage 1 of 6, each service is healthy on its own port", "no complete answer", "3001"],
     ),
     "nginx is stopped": (
         "systemctl stop nginx",
@@ -41,6 +46,11 @@ BREAKS = {
         "ufw delete allow 80/tcp",
         "ufw allow 80/tcp comment 'gatehouse: site echo'",
         ["Stage 3 of 6, the firewall", "no rule that allows port 80"],
+    ),
+    "an app that nginx asks is down": (
+        "systemctl stop echo@3100",
+        "systemctl start echo@3100",
+        ["Stage 4 of 6, health through nginx on this host", "answered 502"],
     ),
     "something drops packets before nginx": (
         "iptables -I INPUT -i eth0 -p tcp --dport 80 -j DROP",
@@ -69,6 +79,16 @@ def test_the_broken_link_is_named_and_nothing_is_changed(host, name):
     assert "changed=0" in result.stdout
 
 
-def test_all_is_well_again():
+def test_all_is_well_again_and_the_report_says_what_was_measured(host):
     result = verify()
     assert result.returncode == 0, result.stdout
+    assert "changed=0" in result.stdout
+    address = host.check_output("hostname -I").split()[0]
+    for measured in (
+        "echo@3001.service on port 3001: 200 in",
+        "UFW is active and lets through: 80",
+        "localhost/plain/health through nginx on the host: 200 in",
+        f"localhost/health at {address}: 200 in",
+        f"localhost/ws at {address}: 101 in",
+    ):
+        assert measured in result.stdout, result.stdout
