@@ -207,6 +207,7 @@ def test_a_release_that_may_still_be_built_stays_and_an_old_ruin_goes(releases):
 
 def test_a_removal_that_is_cut_short_leaves_nothing_that_looks_whole(releases, monkeypatch):
     make(releases, "r1")
+
     def cut_short(_path):
         raise KeyboardInterrupt
 
