@@ -27,8 +27,9 @@ USUAL = """
 
 
 def said(output):
-    """The first line in which the failed play names the error."""
-    return next(line.strip() for line in output.splitlines() if "msg:" in line)[:110]
+    """What the failed play says of it: the line after `msg: |-`, or the rest of the line."""
+    text = output.split("msg:", 1)[1].replace("|-", "", 1)
+    return text.strip().splitlines()[0][:110]
 
 
 def main():

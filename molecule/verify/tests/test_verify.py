@@ -8,6 +8,11 @@ import pytest
 SCENARIO = os.environ["MOLECULE_SCENARIO_DIRECTORY"]
 INVENTORY = os.path.join(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "inventory")
 NGINX_SET = "/etc/nginx/gatehouse/sites.conf"
+# What is started listens only a moment later: the next case must not break a host that is still on its way back.
+ALL_ANSWER = (
+    "timeout 30 sh -c 'until curl -sf --fail-early -m 1 http://127.0.0.1:3000/health http://127.0.0.1:3001/health"
+    " http://127.0.0.1:3100/plain/health http://127.0.0.1/health http://127.0.0.1/plain/health; do sleep 0.05; done'"
+)
 
 
 def verify(*arguments):
@@ -73,6 +78,7 @@ def test_the_broken_link_is_named_and_nothing_is_changed(host, name):
         result = verify()
     finally:
         host.check_output(mends)
+        host.check_output(ALL_ANSWER)
     assert result.returncode != 0, result.stdout
     for words in says:
         assert words in result.stdout, result.stdout

@@ -1,0 +1,255 @@
+"""The configuration the role renders, read as nginx reads it: directives with parameters and blocks."""
+
+import re
+from pathlib import Path
+
+import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+
+ROLE = Path(__file__).parents[4] / "roles" / "nginx_proxy"
+
+APPS = [
+    {"name": "api", "runtime": "external", "port": 3000, "instances": 2, "health": {"path": "/health"}},
+]
+ROUTES = [
+    {"path": "/", "app": "api"},
+    {"path": "/ws/", "app": "api", "websocket": True},
+    {"path": "/docs", "static": "/srv/docs"},
+    {"path": "/gone", "return": 410},
+]
+SITE = {"name": "chat", "server_names": ["chat.example.com"], "routes": ROUTES}
+TLS = {"mode": "files", "certificate": "/etc/ssl/chat.pem", "key": "/etc/ssl/chat.key"}
+
+
+def parse(text):
+    """[[name, parameters, block or None], ...] of nginx's syntax; raises where braces or quotes don't match."""
+    tokens = re.findall(r"""#[^\n]*|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[{};]|[^\s{};"'#][^\s{};]*""", text)
+    rest = iter([token for token in tokens if not token.startswith("#")])
+
+    def block(inside):
+        found, words = [], []
+        for token in rest:
+            if token == ";":
+                assert words
+                found.append([words[0], words[1:], None])
+                words = []
+            elif token == "{":
+                found.append([words[0], words[1:], block(True)])
+                words = []
+            elif token == "}":
+                assert inside
+                assert not words
+                return found
+            else:
+                words.append(unquoted(token))
+        assert not inside
+        assert not words
+        return found
+
+    return block(False)
+
+
+def unquoted(token):
+    return re.sub(r"\\(.)", r"\1", token[1:-1]) if token[0] in "\"'" else token
+
+
+def all_of(block, name):
+    return [parameters for each, parameters, _block in block if each == name]
+
+
+def one(block, name):
+    (parameters,) = all_of(block, name)
+    return parameters
+
+
+def blocks(block, name):
+    return {" ".join(parameters): inner for each, parameters, inner in block if each == name}
+
+
+@pytest.fixture
+def rendered():
+    """The set's files, parsed, for these sites."""
+
+    def render(sites, apps=APPS, nginx="nginx version: nginx/1.22.1", **settings):
+        loader = DataLoader()
+
+        def read(path):
+            return loader.load_from_file(str(ROLE / path), trusted_as_template=True)
+
+        variables = {**read("defaults/main.yml"), **read("vars/main.yml"), "ansible_managed": "Managed"}
+        variables.update(nginx_proxy_apps=apps, nginx_proxy_sites=sites, ansible_search_path=[str(ROLE)])
+        variables.update(settings, __nginx_proxy_version_output={"stderr": nginx})
+        task = read("tasks/configure.yml")[0]
+        variables.update(task.get("vars", {}))
+        templar = Templar(loader=loader, variables=variables)
+        files = templar.template(task["gatehouse.webapp.nginx_config"]["files"])
+        return {name: parse(text) for name, text in files.items()}
+
+    return render
+
+
+def servers(files):
+    return [inner for name, _parameters, inner in files["sites.conf"] if name == "server"]
+
+
+def site_of(files, name="chat.example.com", port="80"):
+    (found,) = [
+        s for s in servers(files) if name in one(s, "server_name") and [port] in [p[:1] for p in all_of(s, "listen")]
+    ]
+    return found
+
+
+def test_every_file_of_the_set_is_included(rendered):
+    for sites in ([SITE], [dict(SITE, routes=[{"path": "/docs", "static": "/srv/docs"}])], []):
+        files = rendered(sites)
+        named = {parameters[0] for block in _all_blocks(files) for parameters in all_of(block, "include")}
+        assert {name for name in files if "gatehouse/" + name not in named} == {"nginx.conf"}
+
+
+def _all_blocks(files):
+    waiting = list(files.values())
+    while waiting:
+        block = waiting.pop()
+        yield block
+        waiting += [inner for _name, _parameters, inner in block if inner is not None]
+
+
+def test_the_upstream_has_every_instance_and_never_leaves_one_out_of_turn(rendered):
+    upstream = blocks(rendered([SITE])["upstreams.conf"], "upstream")["api"]
+    assert all_of(upstream, "server") == [["127.0.0.1:3000", "max_fails=0"], ["127.0.0.1:3001", "max_fails=0"]]
+    assert one(upstream, "keepalive") == ["32"]
+
+
+def test_an_app_that_no_route_leads_to_has_no_upstream(rendered):
+    other = {"name": "other", "runtime": "external", "port": 4000, "health": {"path": "/health"}}
+    assert set(blocks(rendered([SITE], apps=[*APPS, other])["upstreams.conf"], "upstream")) == {"api"}
+
+
+def test_an_api_route(rendered):
+    location = blocks(site_of(rendered([SITE])), "location")["/"]
+    assert one(location, "proxy_pass") == ["http://api"]
+    assert one(location, "proxy_read_timeout") == ["300s"]
+    assert one(location, "proxy_buffering") == ["off"]
+    assert ["Connection", ""] in all_of(location, "proxy_set_header")
+    assert one(location, "limit_req")[1:] == ["burst=20", "nodelay"]
+    assert one(location, "proxy_next_upstream_tries") == ["3"]
+    assert one(location, "proxy_next_upstream_timeout") == ["10s"]
+
+
+def test_a_websocket_route(rendered):
+    location = blocks(site_of(rendered([SITE])), "location")["/ws/"]
+    assert all_of(location, "proxy_set_header") == [
+        ["Upgrade", "$http_upgrade"],
+        ["Connection", "$gatehouse_connection"],
+    ]
+    assert one(location, "proxy_read_timeout") == one(location, "proxy_send_timeout") == ["86400s"]
+
+
+def test_what_is_passed_on_is_set_and_a_post_is_sent_once(rendered):
+    proxy = rendered([SITE])["proxy.conf"]
+    headers = dict(all_of(proxy, "proxy_set_header"))
+    assert headers["X-Forwarded-For"] == headers["X-Real-IP"] == "$remote_addr"
+    assert one(proxy, "proxy_next_upstream") == ["error", "timeout", "http_502", "http_503"]
+    assert one(proxy, "proxy_http_version") == ["1.1"]
+
+
+def test_the_health_path_has_no_log_and_no_limit(rendered):
+    location = blocks(site_of(rendered([SITE])), "location")["= /health"]
+    assert one(location, "access_log") == ["off"]
+    assert all_of(location, "limit_req") == []
+
+
+def test_a_static_folder_ends_where_its_path_ends(rendered):
+    locations = blocks(site_of(rendered([SITE])), "location")
+    assert one(locations["= /docs"], "return") == ["301", "/docs/"]
+    assert one(locations["/docs/"], "alias") == ["/srv/docs/"]
+    assert "/docs" not in locations
+
+
+def test_every_location_has_the_security_headers_unless_it_has_its_own(rendered):
+    routes = [dict(ROUTES[0], headers={"x-frame-options": "DENY"}), *ROUTES[1:]]
+    for path, location in blocks(site_of(rendered([dict(SITE, routes=routes)])), "location").items():
+        if path == "= /docs":
+            continue
+        names = [parameters[0].lower() for parameters in all_of(location, "add_header")]
+        assert sorted(names) == ["referrer-policy", "x-content-type-options", "x-frame-options"]
+        if path == "/":
+            assert ["x-frame-options", "DENY", "always"] in all_of(location, "add_header")
+
+
+def test_values_can_not_add_directives(rendered):
+    value = 'a"; return 200 "\\'
+    location = blocks(site_of(rendered([dict(SITE, routes=[dict(ROUTES[0], headers={"X-A": value})])])), "location")[
+        "/"
+    ]
+    assert ["X-A", value, "always"] in all_of(location, "add_header")
+    assert all_of(location, "return") == []
+
+
+def test_every_zone_that_is_used_is_defined(rendered):
+    files = rendered([SITE])
+    http = blocks(files["nginx.conf"], "http")[""]
+    defined = {
+        parameters[1].partition("=")[2].partition(":")[0]: parameters[2]
+        for parameters in all_of(http, "limit_req_zone")
+    }
+    used = {
+        parameters[0].partition("=")[2] for block in _all_blocks(files) for parameters in all_of(block, "limit_req")
+    }
+    assert used == set(defined)
+    assert sorted(defined.values()) == ["rate=10r/s", "rate=5r/s"]
+    assert one(http, "limit_req_status") == ["429"]
+
+
+@pytest.mark.parametrize("ipv6", [True, False])
+def test_ipv6_is_a_setting_of_every_listener(rendered, ipv6):
+    for server in servers(rendered([dict(SITE, tls=TLS)], nginx_proxy_ipv6=ipv6)):
+        ports = [parameters[0] for parameters in all_of(server, "listen")]
+        plain = [port for port in ports if not port.startswith("[::]:")]
+        assert [port for port in ports if port.startswith("[::]:")] == (["[::]:" + p for p in plain] if ipv6 else [])
+
+
+def test_an_unknown_name_gets_no_answer_unless_a_site_is_the_default(rendered):
+    catch_all = [server for server in servers(rendered([SITE])) if one(server, "server_name") == ["_"]]
+    assert [one(server, "return") for server in catch_all] == [["444"]]
+    assert all("default_server" in parameters for parameters in all_of(catch_all[0], "listen"))
+
+    (server,) = servers(rendered([dict(SITE, default=True)]))
+    assert all("default_server" in parameters for parameters in all_of(server, "listen"))
+
+
+@pytest.mark.parametrize(
+    ("nginx", "listen", "directive"),
+    [
+        ("nginx version: nginx/1.22.1", ["443", "ssl", "http2"], []),
+        ("nginx version: nginx/1.25.0 (Ubuntu)", ["443", "ssl", "http2"], []),
+        ("nginx version: nginx/1.25.1", ["443", "ssl"], [["on"]]),
+        ("", ["443", "ssl", "http2"], []),
+    ],
+)
+def test_http2_is_written_as_this_nginx_wants_it(rendered, nginx, listen, directive):
+    server = site_of(rendered([dict(SITE, tls=TLS)], nginx=nginx), port="443")
+    assert all_of(server, "listen")[0] == listen
+    assert all_of(server, "http2") == directive
+    assert one(server, "ssl_certificate") == ["/etc/ssl/chat.pem"]
+
+
+def test_http_is_redirected_to_https_unless_told_not_to(rendered):
+    server = site_of(rendered([dict(SITE, tls=TLS)]), port="80")
+    assert one(server, "return") == ["301", "https://$host$request_uri"]
+    assert blocks(server, "location") == {}
+
+    server = site_of(rendered([dict(SITE, tls=dict(TLS, redirect=False))]), port="80")
+    assert "/" in blocks(server, "location")
+    assert ["443", "ssl", "http2"] in all_of(server, "listen")
+
+
+def test_hand_made_files_are_still_read(rendered):
+    http = blocks(rendered([SITE], nginx_proxy_includes=["conf.d/*.conf"])["nginx.conf"], "http")[""]
+    assert [parameters[0] for parameters in all_of(http, "include")] == [
+        "mime.types",
+        "gatehouse/upstreams.conf",
+        "gatehouse/sites.conf",
+        "conf.d/*.conf",
+    ]
