@@ -12,8 +12,6 @@ from pathlib import Path
 from . import machine, paths, steps
 
 SUITE = "bookworm"
-ARCHIVE = "http://deb.debian.org/debian"
-SECURITY = "http://deb.debian.org/debian-security"
 BASE_PACKAGES = ("systemd", "systemd-sysv", "dbus", "python3", "ca-certificates", "iproute2", "procps")
 LABEL = "gatehouse.webapp"
 HERE = Path(__file__).parent
@@ -56,18 +54,20 @@ def parse_sources(text):
 
 
 def mirrors(sources, suite=SUITE):
-    """The archive and security addresses for a suite: the machine's own where it names them, else Debian's."""
+    """Where mmdebstrap is to take a suite from: apt's source lines for the machine's own mirror.
+
+    None of them for a machine that has no mirror of Debian: mmdebstrap then takes Debian's own, security updates included.
+    """
     remote = [pair for pair in sources if pair[0].startswith(("http://", "https://"))]
     addresses = [address for address, name in remote]
     by_suite = {name: address for address, name in reversed(remote)}
-    archive = by_suite.get(suite)
+    # Another release of Debian comes from the same mirror; another distribution's does not hold Debian.
+    archive = by_suite.get(suite) or next((a for a in addresses if a.endswith("/debian")), None)
+    security = by_suite.get(f"{suite}-security") or next((a for a in addresses if a.endswith("/debian-security")), None)
     if archive is None:
-        # Another release of Debian comes from the same mirror; another distribution's does not hold Debian.
-        archive = next((a for a in addresses if a.endswith("/debian")), ARCHIVE)
-    security = by_suite.get(f"{suite}-security")
-    if security is None:
-        security = next((a for a in addresses if a.endswith("/debian-security")), SECURITY)
-    return archive, security
+        return []
+    lines = [f"deb {archive} {suite} main", f"deb {archive} {suite}-updates main"]
+    return [*lines, f"deb {security} {suite}-security main"] if security else lines
 
 
 def machine_sources(root=Path("/etc/apt")):
@@ -124,7 +124,6 @@ def build_base(name):
                 "that has systemd"
             )
         machine.install("mmdebstrap", "debian-archive-keyring")
-    archive, security = mirrors(machine_sources())
     with tempfile.TemporaryDirectory() as folder:
         tarball = Path(folder) / "base.tar"
         steps.must(
@@ -134,9 +133,7 @@ def build_base(name):
                 f"--include={','.join(BASE_PACKAGES)}",
                 SUITE,
                 tarball,
-                f"deb {archive} {SUITE} main",
-                f"deb {archive} {SUITE}-updates main",
-                f"deb {security} {SUITE}-security main",
+                *mirrors(machine_sources()),
             ],
             paths.LOGS / "image-base.log",
         )

@@ -64,30 +64,32 @@ def test_stanza_sources():
     ]
 
 
-DEFAULTS = (image.ARCHIVE, image.SECURITY)
+def lines(archive, security=None):
+    found = [f"deb {archive} bookworm main", f"deb {archive} bookworm-updates main"]
+    return [*found, f"deb {security} bookworm-security main"] if security else found
 
 
 @pytest.mark.parametrize(
     ("sources", "expected"),
     [
-        pytest.param([], DEFAULTS, id="a machine that names none"),
+        pytest.param([], [], id="a machine that names none"),
         pytest.param(
             image.parse_sources(STANZAS),
-            ("http://deb.example/debian", "http://deb.example/debian-security"),
+            lines("http://deb.example/debian", "http://deb.example/debian-security"),
             id="its own",
         ),
         pytest.param(
             [("http://m.example/debian", "trixie"), ("http://m.example/debian-security", "trixie-security")],
-            ("http://m.example/debian", "http://m.example/debian-security"),
+            lines("http://m.example/debian", "http://m.example/debian-security"),
             id="another release of Debian",
         ),
         pytest.param(
-            [("http://m.example/ubuntu", "noble"), ("http://m.example/ubuntu", "noble-security")], DEFAULTS, id="Ubuntu"
+            [("http://m.example/ubuntu", "noble"), ("http://m.example/ubuntu", "noble-security")], [], id="Ubuntu"
         ),
-        pytest.param([("cdrom:[Debian 12]", "bookworm")], DEFAULTS, id="a disc"),
+        pytest.param([("cdrom:[Debian 12]", "bookworm")], [], id="a disc"),
         pytest.param(
             [("http://first.example/debian", "bookworm"), ("http://second.example/debian", "bookworm")],
-            ("http://first.example/debian", image.SECURITY),
+            lines("http://first.example/debian"),
             id="the first of two",
         ),
     ],
