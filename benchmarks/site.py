@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import time
 
 from _common import figures, table
@@ -13,15 +14,11 @@ NAME = "gatehouse-bench-site"
 
 
 def run():
+    # The second inventory says how to reach the host that the first one describes.
+    reach = host.inventory_file(NAME, alias="app1", variables={"ansible_user": "root"})
+    command = ["ansible-playbook", "--inventory", "inventory/example", "--inventory", str(reach), "site.yml"]
     begin = time.monotonic()
-    result = host.play(
-        NAME,
-        "--inventory",
-        paths.ROOT / "inventory" / "example",
-        paths.ROOT / "site.yml",
-        alias="app1",
-        variables={"ansible_user": "root"},
-    )
+    result = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=False)
     elapsed = time.monotonic() - begin
     found = re.search(r"ok=(\d+) +changed=(\d+)", result.stdout)
     if result.returncode or not found:
