@@ -166,7 +166,7 @@ class GatedRestart:
         )
 
     def run(self):
-        """Carry the plan out. Raises GateFailure with the evidence when a gate stays shut."""
+        """Carry the plan out. Raises GatehouseError, with the evidence, when it went back or failed."""
         before = None
         touched = []
         try:
@@ -184,8 +184,13 @@ class GatedRestart:
                 if self._wants_enabling(state):
                     self.manager.enable(service.name)
                     self.timeline.tell("%s: starts at boot from now on" % service.name)
-        except GateFailure as failure:
+        except GatehouseError as failure:  # a gate that stays shut, or systemd that refuses the unit altogether
             raise self._put_back(failure, touched, before) from failure
+        except OSError as error:
+            failure = GatehouseError(
+                "the release could not be made live: %s" % error, cause="unwritable", hint="df -h; df -i"
+            )
+            raise self._put_back(failure, touched, before) from error
         if self.activation and self.activation.confirm(gate_options(self.gate)):
             self.changed = True
         self.outcome = "healthy"

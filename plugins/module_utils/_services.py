@@ -198,4 +198,8 @@ class Systemd:
         status, out, err = self._run(command)
         if status:
             text = (err or out).strip()
-            raise GatehouseError("%s failed: %s" % (" ".join(command), text), cause="manager_refused")
+            raise GatehouseError(
+                "%s failed: %s" % (" ".join(command), text),
+                cause="manager_refused",
+                hint="systemd-analyze verify %s" % command[-1] if "--" in command else "journalctl -b _PID=1 -n 50",
+            )

@@ -162,7 +162,9 @@ reasons:
 cause:
   description:
     - Why the gate stayed shut. V(crashed), V(port_conflict), V(wrong_port), V(not_listening), V(unhealthy), V(timed_out).
-      Before anything is touched also V(bad_input), V(no_unit) and V(dependency).
+    - Or why there was nothing to measure. V(manager_refused), systemd does not take the unit. V(unwritable), the release
+      could not be made live.
+    - Before anything is touched also V(bad_input), V(no_unit) and V(dependency).
   returned: on failure
   type: str
 probe:

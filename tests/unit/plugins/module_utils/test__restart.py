@@ -512,3 +512,27 @@ def test_a_unit_that_comes_with_the_release_need_not_be_there_yet(probes):
     manager = Manager(before=STOPPED._replace(load="not-found"))
     releases = Releases(files=[("app@.service", "/etc/systemd/system/app@.service")])
     assert run(story(manager, activation=releases)).outcome == "healthy"
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (GatehouseError("Unit has a bad unit file setting", cause="manager_refused"), "manager_refused"),
+        (OSError(28, "No space"), "unwritable"),
+    ],
+)
+def test_a_unit_that_systemd_refuses_and_a_full_disk_are_undone_too(probes, error, cause):
+    manager, releases = Manager(), Releases()
+    restart_for_real = manager.restart
+
+    def restart(unit):
+        if releases.live == "two":
+            raise error
+        restart_for_real(unit)
+
+    manager.restart = restart
+    story_of_it = story(manager, services=[A], activation=releases)
+    failure = fails(story_of_it)
+    assert (failure.cause, story_of_it.outcome) == (cause, "reverted")
+    assert releases.told == ["live: two", "back: one"]
+    assert manager.calls[-1] == "restart " + A.name
