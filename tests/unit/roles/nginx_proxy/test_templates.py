@@ -71,14 +71,16 @@ def blocks(block, name):
 def rendered():
     """The set's files, parsed, for these sites."""
 
-    def render(sites, apps=APPS, nginx="nginx version: nginx/1.22.1", **settings):
+    def render(sites, apps=None, nginx="nginx version: nginx/1.22.1", **settings):
         loader = DataLoader()
 
         def read(path):
             return loader.load_from_file(str(ROLE / path), trusted_as_template=True)
 
         variables = {**read("defaults/main.yml"), **read("vars/main.yml"), "ansible_managed": "Managed"}
-        variables.update(nginx_proxy_apps=apps, nginx_proxy_sites=sites, ansible_search_path=[str(ROLE)])
+        variables.update(
+            nginx_proxy_apps=APPS if apps is None else apps, nginx_proxy_sites=sites, ansible_search_path=[str(ROLE)]
+        )
         variables.update(settings, __nginx_proxy_version_output={"stderr": nginx})
         task = read("tasks/configure.yml")[0]
         variables.update(task.get("vars", {}))
