@@ -2,18 +2,22 @@
 
 import asyncio
 import json
+import logging
 import os
 import time
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Annotated
 
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+from fastapi import Path as InPath
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
 from app.reply import reply
-from app.store import Store
+from app.store import Store, StoreError
 
 VERSION = os.environ.get("APP_VERSION", "1.0.0")
 PING_SECONDS = float(os.environ.get("PING_SECONDS", "30"))
@@ -22,6 +26,8 @@ LONGEST_MESSAGE = 2000
 PAGE = Path(__file__).parent / "page"
 SESSION = r"^[A-Za-z0-9_-]{1,64}$"
 STARTED = time.monotonic()
+SessionInPath = Annotated[str, InPath(pattern=SESSION)]
+log = logging.getLogger("chat")
 
 
 @asynccontextmanager
@@ -40,7 +46,20 @@ app.mount("/page", StaticFiles(directory=PAGE), name="page")
 
 class Message(BaseModel):
     session_id: str = Field(pattern=SESSION)
-    message: str = Field(min_length=1, max_length=LONGEST_MESSAGE)
+    message: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_MESSAGE)]
+
+
+@app.exception_handler(RequestValidationError)
+async def refuse(_request, error):
+    """Say what is wrong without repeating the input: text with half a surrogate pair could not even be sent back."""
+    detail = [{key: problem[key] for key in ("loc", "msg", "type")} for problem in error.errors()]
+    return JSONResponse({"detail": detail}, status_code=422)
+
+
+@app.exception_handler(StoreError)
+async def without_database(_request, error):
+    log.warning("the database does not answer: %s", error)
+    return JSONResponse({"detail": "the database does not answer"}, status_code=503)
 
 
 @app.get("/", include_in_schema=False)
@@ -55,7 +74,9 @@ async def health():
         await asyncio.wait_for(app.state.store.check(), DATABASE_SECONDS)
         database = "ok"
     except Exception as error:
-        database = f"{type(error).__name__}"
+        # The wait's own error has no text. The database's goes to the log: anyone may ask for /health.
+        database = "failed, see the log" if str(error) else f"no answer within {DATABASE_SECONDS} s"
+        log.warning("the database does not answer: %s", str(error) or database)
     report = {
         "status": "healthy" if database == "ok" else "unhealthy",
         "version": VERSION,
@@ -82,7 +103,7 @@ async def post_message(message: Message):
 
 
 @app.get("/api/v1/chat/history/{session_id}")
-async def history(session_id: str):
+async def history(session_id: SessionInPath):
     return {"session_id": session_id, "messages": await app.state.store.history(session_id)}
 
 
@@ -95,7 +116,7 @@ async def answer(session_id, text):
 
 
 @app.websocket("/api/v1/chat/ws/{session_id}")
-async def chat(socket: WebSocket, session_id: str):
+async def chat(socket: WebSocket, session_id: SessionInPath):
     """JSON messages with a `type`: message and ping from the client; status, processing, response, error, ping and pong back.
 
     uvicorn closes what is open with code 1012 (service restart) when it shuts down.
@@ -104,8 +125,8 @@ async def chat(socket: WebSocket, session_id: str):
     pings = asyncio.create_task(keep_alive(socket))
     try:
         await socket.send_json({"type": "status", "status": "connected", "session_id": session_id, "version": VERSION})
-        while True:
-            await answer_frame(socket, session_id, await socket.receive_text())
+        while (event := await socket.receive())["type"] == "websocket.receive":
+            await answer_frame(socket, session_id, event.get("text"))
     except WebSocketDisconnect:
         pass
     finally:
@@ -113,29 +134,35 @@ async def chat(socket: WebSocket, session_id: str):
 
 
 async def answer_frame(socket, session_id, text):
+    """Answer one frame; `text` is None for a binary one. What is wrong with it is said, and the connection lives on."""
     try:
         frame = json.loads(text)
         kind = frame["type"]
-        message = frame.get("message", "")
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         await socket.send_json({"type": "error", "error": 'expected JSON like {"type": "message", "message": "hello"}'})
         return
-    if kind == "ping":
+    if kind == "message":
+        await answer_message(socket, session_id, frame.get("message"))
+    elif kind == "ping":
         await socket.send_json({"type": "pong"})
-    elif kind == "pong":
-        pass
-    elif kind != "message":
-        await socket.send_json({"type": "error", "error": f"unknown type {kind!r}: it is message, ping or pong"})
-    elif not isinstance(message, str) or not 1 <= len(message) <= LONGEST_MESSAGE:
+    elif kind != "pong":
+        await socket.send_json({"type": "error", "error": "unknown type: it is message, ping or pong"})
+
+
+async def answer_message(socket, session_id, text):
+    try:
+        message = Message(session_id=session_id, message=text)
+    except ValidationError:
         await socket.send_json({"type": "error", "error": f"message is text of 1 to {LONGEST_MESSAGE} characters"})
+        return
+    await socket.send_json({"type": "processing"})
+    try:
+        response = await answer(session_id, message.message)
+    except StoreError as error:
+        log.warning("the database does not answer: %s", error)
+        await socket.send_json({"type": "error", "error": "the message was not kept: the database does not answer"})
     else:
-        await socket.send_json({"type": "processing"})
-        try:
-            response = await answer(session_id, message)
-        except Exception as error:
-            await socket.send_json({"type": "error", "error": f"the message was not kept ({type(error).__name__})"})
-        else:
-            await socket.send_json({"type": "response", "response": response})
+        await socket.send_json({"type": "response", "response": response})
 
 
 async def keep_alive(socket):

@@ -3,7 +3,10 @@
 import asyncio
 import sqlite3
 import threading
+from contextlib import closing
 from urllib.parse import unquote, urlsplit
+
+import pymysql
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS messages (
@@ -14,6 +17,10 @@ CREATE TABLE IF NOT EXISTS messages (
     created TIMESTAMP DEFAULT CURRENT_TIMESTAMP
 )
 """
+
+
+class StoreError(Exception):
+    """The database did not do what it was asked."""
 
 
 class Store:
@@ -35,7 +42,8 @@ class Store:
         await self._run(TABLE.format(increment=self._engine.increment))
 
     async def check(self):
-        await self._run("SELECT 1")
+        # From the table: SQLite answers a bare SELECT without a look at its file.
+        await self._run("SELECT id FROM messages LIMIT 1")
 
     async def add(self, session_id, role, content):
         await self._run("INSERT INTO messages (session_id, role, content) VALUES (?, ?, ?)", session_id, role, content)
@@ -50,19 +58,19 @@ class Store:
         return await asyncio.to_thread(self._execute, statement, values)
 
     def _execute(self, statement, values):
-        connection = self._engine.connect()
         try:
-            cursor = connection.cursor()
-            cursor.execute(statement.replace("?", self._engine.placeholder), values)
-            rows = list(cursor.fetchall()) if cursor.description else []
-            connection.commit()
-            return rows
-        finally:
-            connection.close()
+            with closing(self._engine.connect()) as connection:
+                cursor = connection.cursor()
+                cursor.execute(statement.replace("?", self._engine.placeholder), values)
+                rows = list(cursor.fetchall()) if cursor.description else []
+                connection.commit()
+                return rows
+        except self._engine.errors as error:
+            raise StoreError(f"{type(error).__name__}: {error}") from error
 
 
 class _Sqlite:
-    increment, placeholder = "AUTOINCREMENT", "?"
+    increment, placeholder, errors = "AUTOINCREMENT", "?", sqlite3.Error
 
     def __init__(self, path):
         self._path = path
@@ -80,7 +88,7 @@ class _Sqlite:
 
 
 class _MySql:
-    increment, placeholder = "AUTO_INCREMENT", "%s"
+    increment, placeholder, errors = "AUTO_INCREMENT", "%s", pymysql.Error
 
     def __init__(self, parts):
         self._options = {
@@ -89,11 +97,12 @@ class _MySql:
             "user": unquote(parts.username or ""),
             "password": unquote(parts.password or ""),
             "database": parts.path.strip("/"),
+            # A database that has gone silent must not keep a thread for ever.
             "connect_timeout": 2,
+            "read_timeout": 5,
+            "write_timeout": 5,
             "charset": "utf8mb4",
         }
 
     def connect(self):
-        import pymysql
-
         return pymysql.connect(**self._options)

@@ -14,6 +14,7 @@ export class ChatConnection extends EventTarget {
     this.tries = tries;
     this.firstDelay = firstDelay;
     this.attempt = 0;
+    this.unanswered = 0;
     this.state = "connecting";
   }
 
@@ -28,13 +29,17 @@ export class ChatConnection extends EventTarget {
     socket.addEventListener("message", (event) => {
       const message = JSON.parse(event.data);
       if (message.type === "ping") socket.send(JSON.stringify({ type: "pong" }));
-      else this.#tell(message);
+      else {
+        if (message.type === "response" || message.type === "error") this.unanswered -= 1;
+        this.#tell(message);
+      }
     });
     socket.addEventListener("close", () => this.#lost());
   }
 
   async send(text) {
     if (this.socket?.readyState === WebSocket.OPEN) {
+      this.unanswered += 1;
       this.socket.send(JSON.stringify({ type: "message", message: text }));
       return;
     }
@@ -51,11 +56,15 @@ export class ChatConnection extends EventTarget {
       this.#tell({ type: "response", response: (await answer.json()).response });
     } catch (error) {
       if (this.state === "http") this.#setState("offline");
-      this.#tell({ type: "error", error: `The message was not delivered: ${error.message}.` });
+      // fetch fails with a TypeError, worded by each browser, when no answer came at all.
+      const why = error instanceof TypeError ? "the service can't be reached" : error.message;
+      this.#tell({ type: "error", error: `The message was not delivered: ${why}.` });
     }
   }
 
   #lost() {
+    if (this.unanswered > 0) this.#tell({ type: "error", error: "The connection was lost before the answer came." });
+    this.unanswered = 0;
     if (this.attempt >= this.tries) {
       this.#setState("http");
       return;

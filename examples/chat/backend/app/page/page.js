@@ -13,10 +13,14 @@ const TEXTS = {
   offline: () => "offline",
 };
 
+const SPEAKERS = { user: "You: ", assistant: "Chat: ", error: "", note: "" };
+
 const connection = new ChatConnection(sessionId());
 connection.addEventListener("state", ({ detail }) => {
+  const fellBack = detail.state === "http" && badge.dataset.state === "reconnecting";
   badge.dataset.state = detail.state;
   badge.textContent = TEXTS[detail.state](detail);
+  if (fellBack) show("note", "The live connection is gone. Messages now go over HTTP.");
 });
 connection.addEventListener("message", ({ detail }) => {
   if (detail.type === "processing") waiting(true);
@@ -39,9 +43,17 @@ function show(role, text) {
   document.querySelector("#empty")?.remove();
   const bubble = document.createElement("p");
   bubble.className = `bubble ${role}`;
-  bubble.textContent = text;
+  bubble.append(speaker(role), text);
   messages.append(bubble);
   bubble.scrollIntoView({ block: "end" });
+}
+
+function speaker(role) {
+  // Sides and colours tell who speaks; a screen reader needs it in words.
+  const name = document.createElement("span");
+  name.className = "visually-hidden";
+  name.textContent = SPEAKERS[role];
+  return name;
 }
 
 function waiting(is) {
