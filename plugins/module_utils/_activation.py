@@ -1,9 +1,12 @@
 # Copyright (c) 2026, the gatehouse.webapp authors
 # MIT License (see LICENSE or https://opensource.org/license/mit)
-"""Which release is the live one: a link, and the files outside it that must agree with it.
+"""Which release is the live one, and which release each instance runs.
 
-Beside the link lies `last_good`, a second link to the release that last passed its gate. It is what a revert goes
-back to, also when the run that flipped the link was killed before it could put things right.
+LINK                    names the live release; only a release that has passed its gate gets there
+RELEASE/green           there when the release is served by the second set of instances; proxies look for LINK/green at
+                        each request, so that flipping the link moves the traffic with it, in one step and with no reload
+RELEASE/passed.json     the gate that it passed, where, and which release was live before it
+SYSTEM/INSTANCE         the unit of one instance: a copy of the unit in the release that it runs
 """
 
 from __future__ import annotations
@@ -13,20 +16,21 @@ import os
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 
-# In a release's folder: the gate that it passed.
-GATE_FILE = "gate.json"
+GREEN = "green"
+RECORD = "passed.json"
+SYSTEM = "/etc/systemd/system"
 
 
 class Activation:
     """link: the path that names the live release.   target: the release folder to go live.
-    files: [(path below the release, path on the host)], copied out when the release goes live.
+    unit: the unit's file below a release.   system: where systemd reads units.
     """
 
-    def __init__(self, link, target, files=()):
+    def __init__(self, link, target, unit, system=SYSTEM):
         self.link = link
         self.target = os.path.realpath(target)
-        self.files = list(files)
-        self.good_link = os.path.join(os.path.dirname(link), "last_good")
+        self.unit = unit
+        self.system = system
 
     def check(self):
         if not os.path.isdir(self.target):
@@ -41,89 +45,119 @@ class Activation:
                 cause="bad_input",
                 hint="move it away: mv %s %s.old" % (self.link, self.link),
             )
-        for source, _path in self.files:
-            if not os.path.isfile(os.path.join(self.target, source)):
-                raise GatehouseError("the release %s has no file %s" % (self.target, source), cause="bad_input")
+        if not os.path.isfile(os.path.join(self.target, self.unit)):
+            raise GatehouseError("the release %s has no file %s" % (self.target, self.unit), cause="bad_input")
 
     def live(self):
-        """The folder that the link names now, or None."""
-        return os.path.realpath(self.link) if os.path.islink(self.link) else None
+        """The folder of the live release; None when there is none, or none any more."""
+        folder = os.path.realpath(self.link) if os.path.islink(self.link) else None
+        return folder if folder and os.path.isdir(folder) else None
 
-    def last_good(self):
-        """The release that last passed its gate, if it is another one than the target and still there."""
-        for link in (self.good_link, self.link):
-            folder = os.path.realpath(link) if os.path.islink(link) else None
-            if folder and folder != self.target and os.path.isdir(folder):
-                return folder
-        return None
+    def is_live(self):
+        return self.live() == self.target
 
-    def reasons(self):
-        """Why the target is not wholly live yet, in words; an empty list when it is."""
-        found = []
-        live = self.live()
-        if live != self.target:
-            found.append("%s names %s, not %s" % (self.link, live or "nothing", self.target))
-        for source, path in self.files:
-            if _read(path) != _read(os.path.join(self.target, source)):
-                found.append("%s is not the one of %s" % (path, self.target))
-        return found
+    def is_green(self, release):
+        """Whether the release is served by the second set of instances."""
+        return os.path.lexists(os.path.join(release, GREEN))
 
-    def go_live(self):
-        """Flip the link and copy the files out. Returns what was there before, for go_back."""
-        before = [(path, _read(path)) for _source, path in self.files]
-        self._install(self.target)
+    # The commit
+
+    def flip(self, green=False):
+        """Make the target the live release, and its set the one that gets the traffic. Returns what was, for flip_back."""
+        former = self.live()
+        before = former, bool(former) and self.is_green(former)
+        self._flip(self.target, green)
         return before
 
-    def go_back(self, release, before):
-        """Make `release` the live one again, with the files that were there before, or else its own.
-
-        release: None when there was none: the link goes, and so do files that were not there.
-        """
-        if release is None:
-            _remove(self.link)
+    def flip_back(self, before):
+        former, green = before
+        if former:
+            self._flip(former, green)
         else:
-            _point(self.link, release)
-        for (source, path), (_path, content) in zip(self.files, before):
-            own = _read(os.path.join(release, source)) if release else None
-            content = own if own is not None else content
-            if content is None:
-                _remove(path)
-            else:
-                _write(path, content)
+            _remove(self.link)
 
-    def confirm(self, gate):
-        """Remember that the target passed this gate. Returns whether that is news.
+    def _flip(self, release, green):
+        # Of a release that is not live nobody looks for the flag: the link is the one step that counts. For one that
+        # is live, and changes its set, it is the flag.
+        flag = os.path.join(release, GREEN)
+        if green and not os.path.lexists(flag):
+            write(flag, b"")
+        if not green:
+            _remove(flag)
+        if self.live() != release:
+            _point(self.link, release)
+
+    # What a release has passed
+
+    def record(self, gate, services):
+        """Note that the target passed this gate, as these instances. Returns whether that is news.
 
         The gate stays with the release: should it be gone back to, it is measured as it was when it was good, not as
         the next version wants to be measured.
         """
-        text = json.dumps(gate, indent=2, sort_keys=True).encode("utf-8")
-        if _read(os.path.join(self.target, GATE_FILE)) != text:
-            _write(os.path.join(self.target, GATE_FILE), text, 0o600)
-        news = self.is_unconfirmed()
-        if news:
-            _point(self.good_link, self.target)
-        return news
+        found = {"gate": gate, "services": services, "after": self._predecessor()}
+        if found == self.passed(self.target):
+            return False
+        text = json.dumps(found, indent=2, sort_keys=True).encode("utf-8")
+        write(os.path.join(self.target, RECORD), text, 0o600)
+        return True
 
-    def is_unconfirmed(self):
-        """Whether the target is yet to pass a gate as the live release."""
-        return not os.path.islink(self.good_link) or os.path.realpath(self.good_link) != self.target
+    def _predecessor(self):
+        """The release to go back to from the target, by name.
+
+        Whatever is live now; but a release that the live one has come after is gone back to, and keeps its own.
+        """
+        live = self.live()
+        own = self.passed(self.target).get("after")
+        if live in (None, self.target):
+            return own
+        folder = os.path.dirname(self.target)
+        return own if self.target in lineage(folder, live) else os.path.basename(live)
 
     @staticmethod
-    def gate_of(release):
-        """The gate that the release passed last, or None."""
-        text = _read(os.path.join(release, GATE_FILE))
-        return json.loads(text.decode("utf-8")) if text else None
+    def passed(release):
+        """What the release has passed; an empty dict when that is nothing, or can't be read."""
+        try:
+            return json.loads((_read(os.path.join(release, RECORD)) or b"{}").decode("utf-8"))
+        except ValueError:  # cut short: the disk was full, or the power went
+            return {}
 
-    def _install(self, release):
-        # The link first: units name their release by its full path, so a power cut between the two starts the former
-        # release, whole, and reasons() tells the next run what is missing.
-        if self.live() != release:
-            _point(self.link, release)
-        for source, path in self.files:
-            content = _read(os.path.join(release, source))
-            if content != _read(path):
-                _write(path, content)
+    # The units of the instances
+
+    def unit_of(self, release):
+        """The text of the release's unit."""
+        return _read(os.path.join(release, self.unit))
+
+    def installed(self, service):
+        """The text of an instance's unit on the host, or None."""
+        return _read(self._path(service))
+
+    def has_other_unit(self, service):
+        return self.installed(service) != self.unit_of(self.target)
+
+    def install(self, service, text):
+        """Give an instance this unit; None: take away what it has. Returns whether anything changed."""
+        if self.installed(service) == text:
+            return False
+        if text is None:
+            _remove(self._path(service))
+        else:
+            write(self._path(service), text)
+        return True
+
+    def _path(self, service):
+        return os.path.join(self.system, service)
+
+
+def lineage(folder, release):
+    """The releases to go back to from this one, the nearest first, as far as they are still there."""
+    found = []
+    while True:
+        name = Activation.passed(release).get("after")
+        release = os.path.join(folder, name) if name else None
+        if release is None or release in found or not os.path.isdir(release):
+            return found
+        found.append(release)
 
 
 def _point(link, folder):
@@ -142,7 +176,8 @@ def _read(path):
         return None
 
 
-def _write(path, content, mode=0o644):
+def write(path, content, mode=0o644):
+    """Replace a file in one step, on the disk before it is seen."""
     staged = path + ".new"
     _remove(staged)
     with os.fdopen(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:

@@ -20,6 +20,7 @@ Holder = namedtuple("Holder", "pid exe user unit")
 # From the kernel's include/net/tcp_states.h. A connection counts as open until this host has nothing left to
 # send or to close on it; TIME_WAIT (06) and FIN_WAIT2 (05) only keep the kernel busy.
 LISTEN = "0A"
+ESTABLISHED = "01"
 OPEN = frozenset({"01", "03", "04", "08", "09", "0B"})
 
 WILDCARDS = frozenset({"0.0.0.0", "::"})
@@ -93,6 +94,10 @@ class Listeners:
     def connections(self, port):
         """How many connections to this local port are open."""
         return sum(1 for s in self.sockets() if s.state in OPEN and s.port == port)
+
+    def established(self, port):
+        """How many connections to this local port have both ends open."""
+        return sum(1 for s in self.sockets() if s.state == ESTABLISHED and s.port == port)
 
     def ports_of(self, pids):
         """The ports on which these processes listen, as a sorted list."""

@@ -4,455 +4,100 @@
 
 from __future__ import annotations
 
-import re
-import time
-from collections import namedtuple
+import contextlib
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
-from ansible_collections.gatehouse.webapp.plugins.module_utils._gate import (
-    Gate,
-    GateFailure,
-    check_patience,
-    check_port,
-    gate_options,
-    probes_of,
-    questions_of,
-)
-from ansible_collections.gatehouse.webapp.plugins.module_utils._listeners import (
-    WILDCARDS,
-    describe_all,
-    scope,
-)
-from ansible_collections.gatehouse.webapp.plugins.module_utils._probes import probe_tcp
-from ansible_collections.gatehouse.webapp.plugins.module_utils._services import Masker, describe_exit
-
-# Rounds in which another port of the unit must give the healthy answer before the port counts as wrong.
-WRONG_PORT_ROUNDS = 3
-LOG_LINES = 20
-
-# Seconds in which something that is required must accept a connection.
-DEPENDENCY_TIMEOUT = 5.0
-
-Service = namedtuple("Service", "name port")
-
-# What programs print when a port is taken (EADDRINUSE): Python, Node, Go and nginx among them.
-ADDRESS_IN_USE = re.compile(r"EADDRINUSE|address already in use|errno 98\b", re.I)
+from ansible_collections.gatehouse.webapp.plugins.module_utils._gated import GatedServices, Watch
 
 
-def split_address(address):
-    """HOST:PORT, with an IPv6 host in brackets, as (host, port)."""
-    host, _colon, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise GatehouseError(
-            "%r is not HOST:PORT" % address, cause="bad_input", hint="requires: [{tcp: '127.0.0.1:3306'}]"
-        )
-    check_port(int(port))
-    return host.strip("[]"), int(port)
+class GatedRestart(GatedServices):
+    """Restart services in place, one after another.
 
-
-class Timeline:
-    """What happened at which millisecond since the start, as a person would tell a colleague."""
-
-    def __init__(self, clock):
-        self._clock = clock
-        self._started = clock()
-        self.events = []
-
-    def tell(self, event):
-        self.events.append({"ms": int(self.elapsed() * 1000), "event": event})
-
-    def elapsed(self):
-        return self._clock() - self._started
-
-
-class GatedRestart:
-    """Restart services behind one gate.
-
-    services: list of Service, restarted in this order; port may be None.
-    gate: the gate's options.   activation: an Activation, or None when there is no release to flip.
-    manager: a driver of _services.   listeners: Listeners of this host.   processes: the module _processes.
-    requires: addresses, HOST:PORT, that must accept a connection before anything is touched.
-    only_stale: leave alone what runs and is what is on disk.   enabled: also start at boot.
+    rotation: a Rotation, to take each out of the proxy's rotation before it stops; None where no proxy looks.
     """
 
-    def __init__(
-        self,
-        services,
-        gate,
-        manager,
-        listeners,
-        processes,
-        activation=None,
-        requires=(),
-        only_stale=False,
-        enabled=False,
-        on_failure="revert",
-        clock=time.monotonic,
-        sleep=time.sleep,
-        now=time.time,
-    ):
-        self.services = services
-        self.gate = gate
-        self.manager = manager
-        self.listeners = listeners
-        self.processes = processes
-        self.activation = activation
-        self.requires = requires
-        self.only_stale = only_stale
-        self.enabled = enabled
-        self.on_failure = on_failure
-        self.clock = clock
-        self.sleep = sleep
-        self.now = now
-        self.timeline = Timeline(clock)
-        self.attempts = 0
-        self.planned = []
-        self.changed = False
-        self.outcome = None
-
-    def result(self):
-        """What a module returns of this, however it ended."""
-        reasons = []
-        for _service, _state, why in self.planned:
-            reasons += [reason for reason in why if reason not in reasons]
-        found = {
-            "reasons": reasons,
-            "elapsed": round(self.timeline.elapsed(), 3),
-            "attempts": self.attempts,
-            "timeline": self.timeline.events,
-        }
-        if self.outcome:
-            found["outcome"] = self.outcome
-        return found
-
-    def check(self):
-        """Refuse bad input before anything is touched."""
-        check_patience(self.gate)
-        for address in self.requires:
-            split_address(address)
-        for service in self.services:
-            self.manager.check_name(service.name)
-            if service.port is not None:
-                check_port(service.port)
-            if not probes_of(self.gate, service.port):
-                raise GatehouseError(
-                    "%s has nothing that could be measured" % service.name,
-                    cause="bad_input",
-                    hint="give a port, http or websocket, for example port: 8000 with http: {path: /health}",
-                )
-        if self.activation:
-            self.activation.check()
+    def __init__(self, *args, rotation=None, **options):
+        super().__init__(*args, **options)
+        self.rotation = rotation
 
     def plan(self):
-        """Find out which services need a restart and why. Changes nothing, but says whether run() would.
-
-        Raises GateFailure when a stranger holds one of the ports: no restart could succeed.
-        """
-        self._refuse_missing_dependencies()
-        release = self.activation.reasons() if self.activation else []
-        unit_comes = any(path.endswith((".service", "@.service")) for _s, path in self._files())
-        for service in self.services:
-            state = self.manager.state(service.name)
-            if state.load != "loaded" and not unit_comes:
-                raise GatehouseError(
-                    "the unit %s is not there (%s)" % (service.name, state.load),
-                    cause="no_unit",
-                    hint="systemctl cat %s" % service.name,
-                )
-            self._refuse_strangers(service)
-            self.planned.append((service, state, release + self._staleness(service, state)))
-        self.changed = any(
-            reasons or not self.only_stale or self._wants_enabling(state) for _service, state, reasons in self.planned
-        )
+        super().plan()
+        out = [service for service in self.services if self.rotation and self.rotation.is_out(str(service.port))]
+        self.reasons += ["%s was left out of the rotation" % service.name for service in out]
+        self.changed = self.changed or bool(out)
 
     def run(self):
         """Carry the plan out. Raises GatehouseError, with the evidence, when it went back or failed."""
-        before = None
-        touched = []
+        visited = []
         try:
-            if self.activation and self.activation.reasons():
-                before = self.activation.go_live()
-                self.timeline.tell("%s now names %s" % (self.activation.link, self.activation.target))
-            if before or any(state.stale for _service, state, _reasons in self.planned):
-                self.manager.reload_definitions()
-            for service, state, reasons in self.planned:
-                touched.append((service, state))
-                if reasons or not self.only_stale:
-                    self._restart(service)
+            for service, state, due in self.planned:
+                visited.append((service, state, self.activation and self.activation.installed(service.name)))
+                if due:
+                    self._replace(service, state)
                 else:
                     self._pass_gate(service, Watch(self, service, None), self.now())
-                if self._wants_enabling(state):
-                    self.manager.enable(service.name)
-                    self.timeline.tell("%s: starts at boot from now on" % service.name)
+                if self.rotation:
+                    self.rotation.put_back(str(service.port))
+                self._enable(service, state)
+            if self.activation:
+                self._commit()
         except GatehouseError as failure:  # a gate that stays shut, or systemd that refuses the unit altogether
-            raise self._put_back(failure, touched, before) from failure
+            raise self._put_back(failure, visited) from failure
         except OSError as error:
             failure = GatehouseError(
                 "the release could not be made live: %s" % error, cause="unwritable", hint="df -h; df -i"
             )
-            raise self._put_back(failure, touched, before) from error
-        if self.activation and self.activation.confirm(gate_options(self.gate)):
-            self.changed = True
+            raise self._put_back(failure, visited) from error
         self.outcome = "healthy"
+        self._retire()
 
-    def _wants_enabling(self, state):
-        return self.enabled and state.enabled not in ("enabled", "enabled-runtime", "static", "alias")
+    def _replace(self, service, state):
+        """One instance: out of the rotation, drained, restarted as what it is to be, gated, and back."""
+        with self._out_of_rotation(service, state):
+            if self.activation:
+                self._install_units([service.name], self.activation.unit_of(self.activation.target))
+            self._restart(service)
 
-    # The gate of one service
-
-    def _restart(self, service):
-        former = self.manager.state(service.name)
-        self.manager.forget_failures(service.name)
-        asked = self.now()
-        self.timeline.tell("%s: restart asked for" % service.name)
-        self.manager.restart(service.name)
-        self._pass_gate(service, Watch(self, service, former), asked)
-
-    def _pass_gate(self, service, watch, since):
-        # What was not restarted and has passed this gate before has been stable since then.
-        stable = watch.former is None and not (self.activation and self.activation.is_unconfirmed())
-        patience = dict(self.gate, stable_for=0) if stable else self.gate
-        gate = Gate(probes_of(self.gate, service.port), patience, watch.look, self.clock, self.sleep)
-        watch.gate = gate
+    @contextlib.contextmanager
+    def _out_of_rotation(self, service, state):
+        # A lone instance stays in: there is nobody to take its place.
+        if not self.rotation or len(self.services) == 1 or state.active != "active":
+            yield
+            return
+        self.rotation.take_out(str(service.port))
         try:
-            gate.wait()
-        except GateFailure as failure:
-            self._explain(failure, service, since)
-            self.timeline.tell(failure.message)
-            raise
+            self.timeline.tell("%s: out of the rotation" % service.name)
+            self._drain([service])
+            yield
         finally:
-            self.attempts += gate.attempts
-        self.timeline.tell(
-            "%s: healthy: first good answer after %.3g s, %d in a row%s"
-            % (
-                service.name,
-                gate.first_good,
-                patience["successes"],
-                ", stable for %g s" % patience["stable_for"] if patience["stable_for"] else "",
-            )
-        )
+            self.rotation.put_back(str(service.port))
 
-    # When it stays shut
+    # When a gate stays shut
 
-    def _explain(self, failure, service, since):
-        """Add to the failure what a person would look up next."""
-        mask = Masker(self.manager.environment(self.manager.state(service.name)))
-        log = [mask(line) for line in self.manager.log(service.name, since - 0.1, LOG_LINES)]
-        failure.message = "%s: %s" % (service.name, mask(failure.message))
-        if failure.cause == "crashed" and any(ADDRESS_IN_USE.search(line) for line in log):
-            failure.cause = "port_conflict"
-            holders = self.strangers(service)
-            if holders:
-                failure.message += "; port %d is held by %s" % (service.port, describe_all(holders))
-        elif failure.cause in ("refused", "unreachable"):
-            own = self.listeners.ports_of(self.listeners.pids_of_unit(service.name))
-            elsewhere = [port for port in own if port != service.port]
-            failure.cause = "wrong_port" if elsewhere else "not_listening"
-            if elsewhere:
-                failure.message += "; it listens on %s instead" % ", ".join(str(port) for port in elsewhere)
-        elif failure.cause not in ("crashed", "port_conflict", "wrong_port", "timed_out"):
-            failure.facts["probe"] = failure.cause
-            failure.cause = "unhealthy"
-        failure.facts["service"] = service.name
-        failure.facts["log"] = log
-        failure.facts["listeners"] = self._listeners_of(service)
-        failure.hint = failure.hint or HINTS[failure.cause] % {"unit": service.name, "port": service.port}
-
-    def _put_back(self, failure, touched, before):
+    def _put_back(self, failure, visited):
         """Undo what this run did, gate the undo too, and say how it ended."""
-        self.outcome, note = "failed", None
-        if self.on_failure == "revert" and self.activation:
-            former = self.activation.last_good()
-            if before is not None or former:
-                self.outcome, note = self._go_back(former, touched, before)
-        if note:
+        self.outcome = "failed"
+        if self.on_failure == "revert" and self.activation and not self.activation.is_live():
+            self.outcome, note = self._go_back(self.activation.live(), visited)
             failure.message = "%s\n%s" % (failure.message, note)
             self.timeline.tell(note)
         return failure
 
-    def _go_back(self, former, touched, before):
-        if before is None:  # a killed run flipped the link; what was there before it is what the former release says
-            before = [(path, None) for _source, path in self._files()]
-        self.activation.go_back(former, before)
-        self.manager.reload_definitions()
+    def _go_back(self, former, visited):
         # What did not run before must not run now; what ran, or failed, gets the former release back.
-        ran = [service for service, state in touched if state.active != "inactive"]
+        ran = [service for service, state, _unit in visited if former and state.active != "inactive"]
+        new = [(service, unit) for service, _state, unit in visited if service not in ran]
         try:
-            for service, _state in touched:
-                if service not in ran or former is None:
-                    self.manager.stop(service.name)
+            if new:
+                self.manager.stop(*[service.name for service, _unit in new])
+            for service, unit in new:
+                self._install_units([service.name], unit)
             if former is None:
                 return "failed", "There was no former release to go back to; its services are stopped."
-            self.gate = self.activation.gate_of(former) or self.gate
+            self.gate = self.activation.passed(former).get("gate") or self.gate
             for service in ran:
+                self._install_units([service.name], self.activation.unit_of(former))
                 self._restart(service)
-        except GatehouseError as second:
-            return "failed", "Going back to %s failed too: %s" % (former, second.message)
+        except (GatehouseError, OSError) as second:
+            return "failed", "Going back to %s failed too: %s" % (former, second)
         return "reverted", "Went back to %s, which is healthy." % former
-
-    # Evidence
-
-    def _files(self):
-        return self.activation.files if self.activation else []
-
-    def _staleness(self, service, state):
-        if state.active != "active":
-            return ["%s is %s (%s), not running" % (service.name, state.active, state.sub)]
-        if state.stale:
-            return ["the unit file of %s changed on disk" % service.name]
-        if self.activation:
-            folder = self.processes.working_directory(state.pid) or ""
-            if not (folder + "/").startswith(self.activation.target + "/"):
-                return ["%s runs in %s, not in %s" % (service.name, folder or "?", self.activation.target)]
-            return []
-        since = self.processes.start_time(state.pid)
-        for path in state.unit_files + state.environment_files:
-            changed = self.processes.changed_at(path)
-            if since is not None and changed is not None and changed > since:
-                return ["%s changed after %s was started" % (path, service.name)]
-        return []
-
-    def _sockets(self, service):
-        """The listening sockets that take what this gate sends to the service's port."""
-        wanted = WILDCARDS | {self.gate["address"]}
-        return [s for s in self.listeners.listening(service.port) if s.address in wanted]
-
-    def strangers(self, service):
-        """Who else than the service holds its port. systemd itself may: it holds the port of a socket unit."""
-        if service.port is None:
-            return []
-        holders = self.listeners.holders(self._sockets(service))
-        if any(holder.unit == service.name for holder in holders):
-            return []
-        return [holder for holder in holders if holder.pid != 1]
-
-    def is_hidden(self, service):
-        """Whether something holds the service's port, and the kernel does not tell this process who."""
-        sockets = self._sockets(service) if service.port is not None else []
-        return bool(sockets) and not self.listeners.holders(sockets)
-
-    def _refuse_missing_dependencies(self):
-        for host, port in map(split_address, self.requires):
-            answer = probe_tcp(host, port, DEPENDENCY_TIMEOUT)
-            if not answer.ok:
-                raise GateFailure(
-                    "%s can't live without %s" % (self.services[0].name, answer.message),
-                    cause="dependency",
-                    hint="nc -vz %s %d   # then start what should answer there" % (host, port),
-                )
-
-    def _refuse_strangers(self, service):
-        strangers = self.strangers(service)
-        if strangers:
-            raise self.conflict(service, strangers)
-
-    def conflict(self, service, strangers):
-        owner = strangers[0]
-        stop = "systemctl stop %s" % owner.unit if owner.unit else "kill %d" % owner.pid
-        return GateFailure(
-            "port %d is held by %s, not by %s" % (service.port, describe_all(strangers), service.name),
-            cause="port_conflict",
-            hint="%s   # or give the app another port" % stop,
-            service=service.name,
-            listeners=self._listeners_of(service),
-        )
-
-    def _listeners_of(self, service):
-        """Where the service's port and its own processes are listening now."""
-        own = self.listeners.pids_of_unit(service.name)
-        ports = set(self.listeners.ports_of(own))
-        if service.port is not None:
-            ports.add(service.port)
-        found = []
-        for port in sorted(ports):
-            sockets = self.listeners.listening(port)
-            found.append(
-                {
-                    "port": port,
-                    "addresses": sorted({s.address for s in sockets}),
-                    "scope": scope([s.address for s in sockets]),
-                    "holders": [holder._asdict() for holder in self.listeners.holders(sockets)],
-                }
-            )
-        return found
-
-
-class Watch:
-    """Looks at the service itself before each round of questions, and ends the wait when it can't end well.
-
-    former: the State before the restart, or None when there was no restart.
-    """
-
-    def __init__(self, story, service, former):
-        self.story = story
-        self.service = service
-        self.former = former
-        self.gate = None
-        self._started_as = None
-        self._restarts = None
-        self._elsewhere = {}
-
-    def look(self):
-        state = self.story.manager.state(self.service.name)
-        if self.former and state.invocation == self.former.invocation:
-            # Still the old process, stopping, or nothing yet. Its answers would not count.
-            if state.active == "failed" and not state.job:
-                raise GateFailure("crashed: %s" % describe_exit(state), cause="crashed")
-            return "its old process has not ended (%s)" % state.sub
-        if self._started_as is None:
-            self._started_as = state.invocation
-            # systemd counts from 0 after a restart by hand; where it does not, count from where it stood.
-            known = self.former.restarts if self.former else state.restarts
-            self._restarts = min(state.restarts, known)
-            self.story.timeline.tell(
-                "%s: %s as pid %d" % (self.service.name, "started" if self.former else "runs", state.pid)
-            )
-        self._see_crash(state)
-        if state.active != "active":
-            return "it is still %s (%s)" % (state.active, state.sub)
-        strangers = self.story.strangers(self.service)
-        if strangers:
-            raise self.story.conflict(self.service, strangers)
-        if self.story.is_hidden(self.service):
-            return "who holds port %d can't be seen; root with CAP_SYS_PTRACE can" % self.service.port
-        self._see_wrong_port()
-        return None
-
-    def _see_crash(self, state):
-        if state.restarts > self._restarts:
-            text = "crashed: systemd has restarted it %d times since" % (state.restarts - self._restarts)
-        elif state.active == "failed" or state.sub in ("auto-restart", "auto-restart-queued"):
-            text = "crashed: %s" % describe_exit(state)
-        elif state.active == "inactive" and not state.job:
-            text = "ended by itself: %s" % describe_exit(state)
-        else:
-            return
-        raise GateFailure(text, cause="crashed")
-
-    def _see_wrong_port(self):
-        """The port is refused while the healthy answer comes from another port of the same unit: known, not guessed.
-
-        Listening elsewhere alone proves nothing: an app may open its metrics port long before its own.
-        """
-        if self.service.port is None or not self.gate.answers or self.gate.answers[-1].cause != "refused":
-            return
-        for port in self.story.listeners.ports_of(self.story.listeners.pids_of_unit(self.service.name)):
-            questions = questions_of(self.story.gate, port)
-            healthy = questions and all(ask(1.0).ok for ask in questions)
-            self._elsewhere[port] = self._elsewhere.get(port, 0) + 1 if healthy else 0
-            if self._elsewhere[port] >= WRONG_PORT_ROUNDS:
-                raise GateFailure(
-                    "it answers healthy on port %d, and %d is the port that it should listen on"
-                    % (port, self.service.port),
-                    cause="wrong_port",
-                )
-
-
-HINTS = {
-    "crashed": "journalctl -u %(unit)s -n 50",
-    "port_conflict": "ss -ltnp 'sport = :%(port)s'",
-    "wrong_port": "systemctl cat %(unit)s   # compare its port with the model's: %(port)s",
-    "not_listening": "journalctl -u %(unit)s -n 50   # it runs, and opens no port",
-    "unhealthy": "journalctl -u %(unit)s -n 50   # it runs and answers, and not as asked",
-    "timed_out": "journalctl -u %(unit)s -n 50   # it is still starting, or hangs; give it more time with timeout",
-}

@@ -169,11 +169,14 @@ class Systemd:
         """Ask for a restart; whoever asked watches what becomes of it."""
         self._do(["systemctl", "restart", "--no-block", "--", unit])
 
-    def stop(self, unit):
-        self._do(["systemctl", "stop", "--", unit])
+    def stop(self, *units):
+        self._do(["systemctl", "stop", "--", *units])
 
     def enable(self, unit):
         self._do(["systemctl", "enable", "--quiet", "--", unit])
+
+    def disable(self, *units):
+        self._do(["systemctl", "disable", "--quiet", "--", *units])
 
     def log(self, unit, since, lines):
         """The unit's last lines since that moment (seconds since 1970), oldest first."""

@@ -14,8 +14,10 @@ description:
     to answer on another port.
   - A good answer counts only while the port is held by the service itself (by its control group), never by an old process
     or by another program that happens to sit there.
-  - With O(activate) a release link is flipped first. When the gate stays shut, the link is flipped back, the former
-    release is restarted and has to pass the gate too.
+  - With O(activate) a release is made the live one. Its link is flipped once the gate has opened. When it stays shut, what ran
+    before runs again, and has to pass the gate too.
+  - With O(strategy=blue_green) the release is started beside the live one. It is gated there, the traffic is moved over in one
+    step, and the former one is drained and stopped. A release that fails never gets a request.
   - With O(state=current) only what does not run what is on disk is restarted, and the rest is measured all the same. A run
     that was killed half-way is put right by the next one.
 options:
@@ -32,7 +34,7 @@ options:
       - The services to restart, in this order.
     type: list
     elements: dict
-    suboptions:
+    suboptions: &instance
       name:
         description: The unit, for example V(chat-api@8000.service).
         type: str
@@ -40,6 +42,48 @@ options:
       port:
         description: The TCP port that it must listen on.
         type: int
+  strategy:
+    description:
+      - V(restart) restarts each instance in place, one after another.
+      - V(blue_green) starts the release as the set of instances (O(instances) or O(green)) that is not the live one, and moves the
+        traffic there. It needs a proxy on this host that follows the switch, as O(rotation) tells. Without one, and for the
+        first release, V(restart) is done.
+    type: str
+    choices: [restart, blue_green]
+    default: restart
+  green:
+    description:
+      - With O(strategy=blue_green), the second set of instances, on other ports.
+    type: list
+    elements: dict
+    default: []
+    suboptions: *instance
+  rotation:
+    description:
+      - The folder in which a proxy on this host looks up, at each request, which parts of the app to leave out. When it is there,
+        the proxy also looks for a file C(green) in the live release, and sends to O(green) when it finds it.
+      - The role P(gatehouse.webapp.nginx_proxy#role) makes it, as C(/run/gatehouse/rotation/NAME).
+      - With O(strategy=restart) and several instances, each is taken out of the rotation and drained before its restart.
+    type: path
+  drain_timeout:
+    description:
+      - Seconds for which connections to an instance that is to stop may go on. Requests end in that time, and WebSockets live
+        on until they close. What is left then is closed by the app's own shutdown.
+    type: float
+    default: 60
+  proxy:
+    description:
+      - What to ask through the proxy after the switch, as O(http) is asked. The switch is taken back unless the answer is good and
+        has come to a new instance. When the proxy gave no good answer before the switch either, it is not asked.
+    type: dict
+    suboptions:
+      url:
+        description: The full URL, for example V(http://127.0.0.1/health).
+        type: str
+        required: true
+      host:
+        description: The site's name, for the Host header and the TLS handshake.
+        type: str
   manager:
     description: What manages the services.
     type: str
@@ -59,9 +103,9 @@ options:
     default: false
   activate:
     description:
-      - The release to make the live one first. Its unit should name its folder in C(WorkingDirectory=), since that is how it
-        is told which release a process runs.
-      - Beside the link a second one, C(last_good), names the release that last passed its gate.
+      - The release to make the live one. Each instance gets a copy of the release's unit. The unit should name the release's folder
+        in C(WorkingDirectory=), since that is how it is told which release a process runs.
+      - The link names the release once it has passed the gate, and not before.
     type: dict
     suboptions:
       link:
@@ -72,22 +116,12 @@ options:
         description: The folder of the release, for example V(/srv/chat-api/releases/3f9a1c2b71d0).
         type: path
         required: true
-      files:
+      unit:
         description:
-          - Files of the release that have their place elsewhere on the host, such as its unit. They are copied there with
-            the flip, and put back with it.
-        type: list
-        elements: dict
-        default: []
-        suboptions:
-          src:
-            description: The file's path below O(activate.target).
-            type: str
-            required: true
-          dest:
-            description: Where it belongs on the host.
-            type: path
-            required: true
+          - The path of the unit below O(activate.target), for example V(chat-api@.service). It is copied to
+            C(/etc/systemd/system) under each instance's own name.
+        type: str
+        required: true
   requires:
     description:
       - What the services need to live. It must accept a connection before anything is touched.
@@ -101,8 +135,8 @@ options:
         required: true
   on_failure:
     description:
-      - What to do when the gate stays shut. V(revert) flips O(activate) back, and stops what did not run before. V(leave)
-        leaves all as it is, for someone to look at.
+      - What to do when the gate stays shut. V(revert) lets what ran before run again, and stops what did not. V(leave)
+        leaves all as it is, for someone to look at. The former release stays the live one in either case.
     type: str
     choices: [revert, leave]
     default: revert
@@ -140,18 +174,33 @@ EXAMPLES = r"""
     activate:
       link: /srv/chat-api/current
       target: /srv/chat-api/releases/3f9a1c2b71d0
-      files:
-        - {src: chat-api@.service, dest: /etc/systemd/system/chat-api@.service}
+      unit: chat-api@.service
     http: {path: /health}
     websocket: {path: /api/v1/chat/ws/probe}
     timeout: 60
+
+- name: Start a release beside the live one and move the traffic over
+  gatehouse.webapp.health_restart:
+    strategy: blue_green
+    instances:
+      - {name: chat-api@8000.service, port: 8000}
+    green:
+      - {name: chat-api@18000.service, port: 18000}
+    state: current
+    activate:
+      link: /srv/chat-api/current
+      target: /srv/chat-api/releases/3f9a1c2b71d0
+      unit: chat-api@.service
+    http: {path: /health}
+    rotation: /run/gatehouse/rotation/chat-api
+    proxy: {url: "http://127.0.0.1/health", host: chat.example.com}
 """
 
 RETURN = r"""
 outcome:
   description:
-    - V(healthy), all gates opened. V(reverted), a gate stayed shut and the former release runs again, healthy.
-      V(failed), a gate stayed shut and nothing else took its place.
+    - V(healthy), all gates opened. V(reverted), a gate stayed shut and the former release serves, healthy.
+      V(failed), a gate stayed shut and nothing healthy took its place.
   returned: always, except in check mode
   type: str
 reasons:
@@ -162,6 +211,7 @@ reasons:
 cause:
   description:
     - Why the gate stayed shut. V(crashed), V(port_conflict), V(wrong_port), V(not_listening), V(unhealthy), V(timed_out).
+    - V(not_switched), the proxy did not send to the new instances, or their answers were not good through it.
     - Or why there was nothing to measure. V(manager_refused), systemd does not take the unit. V(unwritable), the release
       could not be made live.
     - Before anything is touched also V(bad_input), V(no_unit) and V(dependency).
@@ -213,19 +263,28 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils import _processes
 from ansible_collections.gatehouse.webapp.plugins.module_utils._activation import Activation
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.module_utils._gate import GATE
+from ansible_collections.gatehouse.webapp.plugins.module_utils._gated import Service
 from ansible_collections.gatehouse.webapp.plugins.module_utils._listeners import Listeners
-from ansible_collections.gatehouse.webapp.plugins.module_utils._restart import GatedRestart, Service
+from ansible_collections.gatehouse.webapp.plugins.module_utils._rotation import Rotation
 from ansible_collections.gatehouse.webapp.plugins.module_utils._services import Systemd
+from ansible_collections.gatehouse.webapp.plugins.module_utils._strategy import choose
+
+INSTANCES = dict(
+    type="list",
+    elements="dict",
+    options=dict(name=dict(type="str", required=True), port=dict(type="int")),
+)
 
 ARGUMENTS = dict(
     GATE,
     name=dict(type="str"),
     port=dict(type="int"),
-    instances=dict(
-        type="list",
-        elements="dict",
-        options=dict(name=dict(type="str", required=True), port=dict(type="int")),
-    ),
+    instances=INSTANCES,
+    strategy=dict(type="str", choices=["restart", "blue_green"], default="restart"),
+    green=dict(INSTANCES, default=[]),
+    rotation=dict(type="path"),
+    drain_timeout=dict(type="float", default=60.0),
+    proxy=dict(type="dict", options=dict(url=dict(type="str", required=True), host=dict(type="str"))),
     manager=dict(type="str", choices=["systemd"], default="systemd"),
     state=dict(type="str", choices=["restarted", "current"], default="restarted"),
     enabled=dict(type="bool", default=False),
@@ -234,12 +293,7 @@ ARGUMENTS = dict(
         options=dict(
             link=dict(type="path", required=True),
             target=dict(type="path", required=True),
-            files=dict(
-                type="list",
-                elements="dict",
-                default=[],
-                options=dict(src=dict(type="str", required=True), dest=dict(type="path", required=True)),
-            ),
+            unit=dict(type="str", required=True),
         ),
     ),
     requires=dict(type="list", elements="dict", default=[], options=dict(tcp=dict(type="str", required=True))),
@@ -250,29 +304,41 @@ ARGUMENTS = dict(
 def story(params, run):
     """The restart that these parameters ask for. run: runs a command, as AnsibleModule.run_command does."""
     activate = params["activate"]
-    return GatedRestart(
-        services=[Service(item["name"], item["port"]) for item in params["instances"] or [params]],
+    return choose(
+        params["strategy"],
+        blue=_services(params["instances"] or [params]),
+        green=_services(params["green"]),
+        rotation=Rotation(params["rotation"]) if params["rotation"] else None,
+        proxy=params["proxy"],
         gate=params,
         manager=Systemd(run),
         listeners=Listeners(),
         processes=_processes,
-        activation=activate
-        and Activation(activate["link"], activate["target"], [(f["src"], f["dest"]) for f in activate["files"]]),
+        activation=activate and Activation(activate["link"], activate["target"], activate["unit"]),
         requires=[item["tcp"] for item in params["requires"]],
+        drain_timeout=params["drain_timeout"],
         only_stale=params["state"] == "current",
         enabled=params["enabled"],
         on_failure=params["on_failure"],
     )
 
 
+def _services(items):
+    return [Service(item["name"], item["port"]) for item in items]
+
+
 def main():
     module = AnsibleModule(
         argument_spec=ARGUMENTS,
         required_one_of=[("name", "instances")],
+        required_if=[("strategy", "blue_green", ["instances", "activate", "rotation"])],
         mutually_exclusive=[("name", "instances"), ("port", "instances")],
         supports_check_mode=True,
     )
-    restart = story(module.params, module.run_command)
+    try:
+        restart = story(module.params, module.run_command)
+    except GatehouseError as error:
+        module.fail_json(changed=False, **error.result())
     try:
         restart.check()
         restart.plan()

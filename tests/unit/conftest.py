@@ -6,6 +6,5 @@ from ansible.utils.collection_loader._collection_finder import _AnsibleCollectio
 
 ROOT = Path(__file__).resolve().parents[2]
 
-
-def pytest_configure():
-    _AnsibleCollectionFinder(paths=[str(ROOT / ".ansible" / "collections")])._install()
+# At once, and not in a hook: the conftest files below import the collection too.
+_AnsibleCollectionFinder(paths=[str(ROOT / ".ansible" / "collections")])._install()

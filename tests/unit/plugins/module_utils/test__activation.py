@@ -1,19 +1,22 @@
-"""Which release is live: links and files on a real disk, at each place where a run can be killed."""
+"""Which release is live, which one came before it, and which unit an instance has: links and files on a real disk."""
 
+import json
 import os
 
 import pytest
 
+from ansible_collections.gatehouse.webapp.plugins.module_utils import _activation
 from ansible_collections.gatehouse.webapp.plugins.module_utils._activation import Activation
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 
 GATE = {"http": {"path": "/health"}, "timeout": 60.0}
+SERVICES = [{"name": "app@8000.service", "port": 8000}]
 
 
 @pytest.fixture
 def srv(tmp_path):
-    """Two releases, each with its unit, and a place for the unit on the host."""
-    for name in ("one", "two"):
+    """Three releases, each with its unit, and a place for units on the host."""
+    for name in ("one", "two", "three"):
         release = tmp_path / "releases" / name
         release.mkdir(parents=True)
         (release / "app@.service").write_text(f"unit of {name}")
@@ -22,129 +25,136 @@ def srv(tmp_path):
 
 
 def activation(srv, name):
-    return Activation(
-        str(srv / "current"),
-        str(srv / "releases" / name),
-        [("app@.service", str(srv / "system" / "app@.service"))],
-    )
+    return Activation(str(srv / "current"), str(srv / "releases" / name), "app@.service", str(srv / "system"))
 
 
-def unit(srv):
-    path = srv / "system" / "app@.service"
-    return path.read_text() if path.exists() else None
+def make_live(srv, name, green=False):
+    made = activation(srv, name)
+    made.record(GATE, SERVICES)
+    return made, made.flip(green)
 
 
 def live(srv):
     return os.path.basename(os.path.realpath(srv / "current")) if os.path.islink(srv / "current") else None
 
 
-def make_good(srv, name):
-    made = activation(srv, name)
-    made.go_live()
-    made.confirm(GATE)
-    return made
+def follows(srv):
+    """What a proxy finds at the place where it looks."""
+    return (srv / "current" / "green").exists()
 
 
-def test_the_first_release_goes_live(srv):
-    first = activation(srv, "one")
-    assert len(first.reasons()) == 2
-    first.go_live()
-    assert (live(srv), unit(srv)) == ("one", "unit of one")
-    assert first.reasons() == []
+def test_the_link_names_the_live_release_by_a_relative_path(srv):
+    made, before = make_live(srv, "one")
+    assert (live(srv), made.is_live(), before) == ("one", True, (None, False))
     assert os.readlink(srv / "current") == "releases/one"
 
 
-def test_there_is_nothing_to_go_back_to_before_the_first_good_release(srv):
-    first = activation(srv, "one")
-    before = first.go_live()
-    assert first.last_good() is None
-    first.go_back(None, before)
-    assert (live(srv), unit(srv)) == (None, None)
+@pytest.mark.parametrize("former_green", [False, True])
+@pytest.mark.parametrize("green", [False, True])
+def test_the_flip_moves_the_traffic_and_can_be_taken_back(srv, former_green, green):
+    make_live(srv, "one", former_green)
+    made, before = make_live(srv, "two", green)
+    assert (live(srv), follows(srv)) == ("two", green)
+    made.flip_back(before)
+    assert (live(srv), follows(srv)) == ("one", former_green)
 
 
-def test_going_back_restores_link_and_files(srv):
-    make_good(srv, "one")
-    second = activation(srv, "two")
-    before = second.go_live()
-    assert (live(srv), unit(srv)) == ("two", "unit of two")
-    assert second.last_good() == str(srv / "releases" / "one")
-    second.go_back(second.last_good(), before)
-    assert (live(srv), unit(srv)) == ("one", "unit of one")
+def test_the_live_release_can_change_its_set(srv):
+    make_live(srv, "one")
+    made, before = make_live(srv, "one", green=True)
+    assert (live(srv), follows(srv)) == ("one", True)
+    made.flip_back(before)
+    assert (live(srv), follows(srv)) == ("one", False)
 
 
-def test_a_hand_made_file_is_put_back_where_there_was_no_release(srv):
-    (srv / "system" / "app@.service").write_text("by hand")
-    first = activation(srv, "one")
-    before = first.go_live()
-    first.go_back(None, before)
-    assert unit(srv) == "by hand"
+def test_taking_back_the_first_release_leaves_no_link(srv):
+    made, before = make_live(srv, "one")
+    made.flip_back(before)
+    assert made.live() is None
 
 
-def test_a_run_killed_between_link_and_files_is_seen(srv):
-    make_good(srv, "one")
-    second = activation(srv, "two")
-    os.unlink(srv / "current")
-    os.symlink("releases/two", srv / "current")
-    assert second.reasons() == [f"{srv}/system/app@.service is not the one of {srv}/releases/two"]
-    second.go_live()
-    assert second.reasons() == []
+def test_a_link_to_a_release_that_is_gone_names_none(srv):
+    os.symlink("releases/gone", srv / "current")
+    assert activation(srv, "one").live() is None
 
 
-def test_a_run_killed_before_its_gate_still_knows_what_was_good(srv):
-    make_good(srv, "one")
-    activation(srv, "two").go_live()
-    again = activation(srv, "two")
-    assert again.reasons() == []
-    assert again.is_unconfirmed()
-    assert again.last_good() == str(srv / "releases" / "one")
-    # Nobody remembers what lay there before, so the former release's own files are taken.
-    again.go_back(again.last_good(), [(str(srv / "system" / "app@.service"), None)])
-    assert (live(srv), unit(srv)) == ("one", "unit of one")
+def test_a_release_keeps_the_gate_it_passed_and_where(srv):
+    made, _before = make_live(srv, "one")
+    assert made.passed(made.target) == {"gate": GATE, "services": SERVICES, "after": None}
+    assert os.stat(srv / "releases" / "one" / "passed.json").st_mode & 0o777 == 0o600
+    assert made.record(GATE, SERVICES) is False
+    assert made.record(dict(GATE, timeout=30.0), SERVICES) is True
 
 
-def test_a_half_made_link_of_a_killed_run_is_no_hindrance(srv):
-    os.symlink("nowhere", srv / "current.new")
-    activation(srv, "one").go_live()
-    assert live(srv) == "one"
-    assert not os.path.lexists(srv / "current.new")
+def test_a_record_that_was_cut_short_counts_for_none(srv):
+    (srv / "releases" / "one" / "passed.json").write_text('{"gate": ')
+    assert Activation.passed(str(srv / "releases" / "one")) == {}
 
 
-def test_confirming_is_news_once_and_keeps_the_gate_with_the_release(srv):
-    first = activation(srv, "one")
-    first.go_live()
-    assert first.confirm(GATE) is True
-    assert first.confirm(GATE) is False
-    assert Activation.gate_of(str(srv / "releases" / "one")) == GATE
-    assert (srv / "releases" / "one" / "gate.json").stat().st_mode & 0o777 == 0o600
-    assert Activation.gate_of(str(srv / "releases" / "two")) is None
+def lineage(srv):
+    return [os.path.basename(path) for path in _activation.lineage(str(srv / "releases"), str(srv / "current"))]
 
 
-def test_the_live_release_is_not_what_to_go_back_to(srv):
-    assert make_good(srv, "one").last_good() is None
+def test_each_release_knows_the_one_before_it(srv):
+    for name in ("one", "two", "three"):
+        make_live(srv, name)
+    assert lineage(srv) == ["two", "one"]
 
 
-def test_a_good_release_that_was_removed_is_not_what_to_go_back_to(srv):
-    make_good(srv, "one")
-    os.unlink(srv / "releases" / "one" / "app@.service")
-    os.unlink(srv / "releases" / "one" / "gate.json")
-    os.rmdir(srv / "releases" / "one")
-    assert activation(srv, "two").last_good() is None
+def test_going_back_does_not_make_the_bad_release_the_one_to_go_back_to(srv):
+    for name in ("one", "two", "three", "two"):
+        make_live(srv, name)
+    assert lineage(srv) == ["one"]
+    make_live(srv, "one")
+    assert lineage(srv) == []
 
 
-@pytest.mark.parametrize(
-    ("break_it", "words"),
-    [
-        (lambda srv: None, "releases/three does not exist"),
-        (lambda srv: (srv / "releases" / "three").mkdir(), "has no file app@.service"),
-        (
-            lambda srv: ((srv / "releases" / "three").mkdir(), (srv / "current").mkdir()),
-            "is not a link",
-        ),
-    ],
-)
-def test_what_can_not_go_live_is_refused(srv, break_it, words):
-    break_it(srv)
-    with pytest.raises(GatehouseError) as caught:
-        activation(srv, "three").check()
-    assert words in caught.value.message
-    assert caught.value.cause == "bad_input"
+def test_a_release_that_is_deployed_again_comes_after_the_live_one(srv):
+    for name in ("one", "two", "one", "two"):
+        make_live(srv, name)
+    assert lineage(srv) == ["one"]
+
+
+def test_what_was_pruned_ends_the_line(srv):
+    for name in ("one", "two", "three"):
+        make_live(srv, name)
+    for path in (srv / "releases" / "two").iterdir():
+        path.unlink()
+    (srv / "releases" / "two").rmdir()
+    assert lineage(srv) == []
+
+
+def test_a_line_that_bites_its_tail_ends(srv):
+    for name, after in (("one", "two"), ("two", "one")):
+        (srv / "releases" / name / "passed.json").write_text(json.dumps({"after": after}))
+    os.symlink("releases/one", srv / "current")
+    assert len(lineage(srv)) <= 2
+
+
+def test_an_instance_gets_its_own_copy_of_the_unit(srv):
+    made = activation(srv, "one")
+    assert made.has_other_unit("app@8000.service")
+    assert made.install("app@8000.service", made.unit_of(made.target)) is True
+    assert made.install("app@8000.service", made.unit_of(made.target)) is False
+    assert (srv / "system" / "app@8000.service").read_text() == "unit of one"
+    assert not made.has_other_unit("app@8000.service")
+    assert activation(srv, "two").has_other_unit("app@8000.service")
+    assert made.install("app@8000.service", None) is True
+    assert made.installed("app@8000.service") is None
+
+
+def test_a_release_that_does_not_exist_is_refused(srv):
+    with pytest.raises(GatehouseError, match="does not exist"):
+        activation(srv, "four").check()
+
+
+def test_a_folder_in_the_links_place_is_refused(srv):
+    (srv / "current").mkdir()
+    with pytest.raises(GatehouseError, match="is not a link"):
+        activation(srv, "one").check()
+
+
+def test_a_release_without_its_unit_is_refused(srv):
+    (srv / "releases" / "one" / "app@.service").unlink()
+    with pytest.raises(GatehouseError, match="has no file app@.service"):
+        activation(srv, "one").check()

@@ -4,12 +4,13 @@ import itertools
 
 import pytest
 
-from ansible_collections.gatehouse.webapp.plugins.module_utils import _restart
+from ansible_collections.gatehouse.webapp.plugins.module_utils import _gated
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.module_utils._gate import GATE
+from ansible_collections.gatehouse.webapp.plugins.module_utils._gated import Service
 from ansible_collections.gatehouse.webapp.plugins.module_utils._listeners import Holder, Socket
 from ansible_collections.gatehouse.webapp.plugins.module_utils._probes import Answer
-from ansible_collections.gatehouse.webapp.plugins.module_utils._restart import GatedRestart, Service
+from ansible_collections.gatehouse.webapp.plugins.module_utils._restart import GatedRestart
 from ansible_collections.gatehouse.webapp.plugins.module_utils._services import State, Systemd, parse_show
 
 A, B = Service("app@8000.service", 8000), Service("app@8001.service", 8001)
@@ -110,48 +111,6 @@ class Processes:
         return 40
 
 
-class Releases:
-    """What _activation.Activation does, told in words."""
-
-    def __init__(self, live="one", good="one", files=()):
-        self.link, self.target = "/srv/app/current", "/srv/app/releases/two"
-        self.files = list(files)
-        self.live, self.good = live, good
-        self.told = []
-        self.gates = {}
-        self.on_back = lambda: None
-
-    def check(self):
-        pass
-
-    def reasons(self):
-        return [] if self.live == "two" else ["/srv/app/current names %s" % self.live]
-
-    def go_live(self):
-        self.told.append("live: two")
-        self.live = "two"
-        return [(path, b"former") for _source, path in self.files]
-
-    def last_good(self):
-        return self.good and self.good != "two" and "/srv/app/releases/" + self.good or None
-
-    def go_back(self, release, _before):
-        self.live = release and release.rsplit("/", 1)[1]
-        self.told.append("back: %s" % self.live)
-        self.on_back()
-
-    def is_unconfirmed(self):
-        return self.good != "two"
-
-    def confirm(self, _gate):
-        news = self.is_unconfirmed()
-        self.good = "two"
-        return news
-
-    def gate_of(self, release):
-        return self.gates.get(release)
-
-
 def gate(**given):
     options = {name: entry.get("default") for name, entry in GATE.items()}
     return dict(options, **given)
@@ -169,8 +128,8 @@ def probes(monkeypatch):
 
         return asked
 
-    monkeypatch.setattr(_restart, "probes_of", lambda gate, port: [ask(port)] if port or gate["http"] else [])
-    monkeypatch.setattr(_restart, "questions_of", lambda gate, port: [ask(port)])
+    monkeypatch.setattr(_gated, "probes_of", lambda gate, port: [ask(port)] if port or gate["http"] else [])
+    monkeypatch.setattr(_gated, "questions_of", lambda gate, port: [ask(port)])
     return answers
 
 
@@ -329,83 +288,6 @@ def test_what_never_becomes_healthy_is_named_at_the_timeout(probes, answer, port
     assert words in failure.message
 
 
-def test_a_release_goes_live_before_its_services_restart(probes):
-    manager, releases = Manager(), Releases(files=[("app@.service", "/etc/systemd/system/app@.service")])
-    restart = run(story(manager, activation=releases))
-    assert releases.told == ["live: two"]
-    assert manager.calls == ["daemon-reload", "restart " + A.name, "restart " + B.name]
-    assert releases.good == "two"
-    assert restart.result()["reasons"] == ["/srv/app/current names one"]
-
-
-def test_a_release_that_fails_goes_back_and_what_ran_is_restarted_and_gated(probes):
-    probes[8001][:] = [SICK]
-    manager, releases = Manager(), Releases()
-    releases.on_back = lambda: probes[8001].insert(0, GOOD)
-    restart = story(manager, activation=releases, gate=gate(timeout=2))
-    failure = fails(restart)
-    assert (failure.cause, restart.outcome) == ("unhealthy", "reverted")
-    assert releases.told == ["live: two", "back: one"]
-    assert manager.calls[-3:] == ["daemon-reload", "restart " + A.name, "restart " + B.name]
-    assert "Went back to /srv/app/releases/one, which is healthy." in failure.message
-
-
-def test_going_back_is_measured_by_the_gate_of_the_former_release(probes, monkeypatch):
-    asked = []
-    monkeypatch.setattr(
-        _restart, "probes_of", lambda gate, port: asked.append(gate["timeout"]) or [lambda _limit: SICK]
-    )
-    releases = Releases()
-    releases.gates["/srv/app/releases/one"] = gate(timeout=3)
-    fails(story(Manager(), activation=releases, gate=gate(timeout=2)))
-    assert asked[-1] == 3
-
-
-def test_going_back_that_fails_is_told_too(probes):
-    probes[8000][:] = [SICK]
-    restart = story(Manager(), activation=Releases(), gate=gate(timeout=1))
-    failure = fails(restart)
-    assert restart.outcome == "failed"
-    assert "Going back to /srv/app/releases/one failed too" in failure.message
-
-
-def test_a_first_release_that_fails_leaves_nothing_running(probes):
-    probes[8000][:] = [SICK]
-    manager, releases = Manager(before=STOPPED), Releases(live=None, good=None)
-    restart = story(manager, activation=releases, gate=gate(timeout=1))
-    failure = fails(restart)
-    assert releases.live is None
-    assert manager.calls[-1] == "stop " + A.name
-    assert restart.outcome == "failed"
-    assert "There was no former release" in failure.message
-
-
-def test_an_instance_that_is_new_does_not_stay_after_going_back(probes):
-    probes[8001][:] = [SICK]
-    manager = Manager()
-    manager.states[B.name] = STOPPED
-    fails(story(manager, activation=Releases(), gate=gate(timeout=1)))
-    assert "stop " + B.name in manager.calls
-    assert manager.calls[-1] == "restart " + A.name
-
-
-def test_on_failure_leave_touches_nothing_more(probes):
-    probes[8000][:] = [SICK]
-    manager, releases = Manager(), Releases()
-    restart = story(manager, activation=releases, on_failure="leave", gate=gate(timeout=1))
-    fails(restart)
-    assert releases.told == ["live: two"]
-    assert restart.outcome == "failed"
-
-
-def test_what_runs_what_is_on_disk_is_measured_and_left_alone(probes):
-    manager = Manager()
-    manager.states = {name: state._replace(enabled="enabled") for name, state in manager.states.items()}
-    restart = run(story(manager, activation=Releases(live="two", good="two"), only_stale=True, enabled=True))
-    assert manager.calls == []
-    assert (restart.changed, restart.outcome) == (False, "healthy")
-
-
 @pytest.mark.parametrize(
     ("state", "words"),
     [
@@ -422,15 +304,6 @@ def test_what_does_not_run_what_is_on_disk_is_restarted(probes, state, words):
     assert words in restart.result()["reasons"][0]
 
 
-def test_a_process_of_another_release_is_restarted(probes):
-    manager = Manager()
-    restart = story(manager, services=[A], activation=Releases(live="two"), only_stale=True)
-    restart.processes.folder = "/srv/app/releases/two-old/src"
-    run(restart)
-    assert manager.calls == ["restart " + A.name]
-    assert "runs in /srv/app/releases/two-old/src, not in /srv/app/releases/two" in restart.result()["reasons"][0]
-
-
 def test_a_file_changed_after_the_start_makes_a_service_stale(probes):
     manager = Manager()
     manager.states[A.name] = RUNNING._replace(environment_files=["/etc/app.env"])
@@ -439,24 +312,6 @@ def test_a_file_changed_after_the_start_makes_a_service_stale(probes):
     run(restart)
     assert manager.calls == ["restart " + A.name]
     assert restart.result()["reasons"] == ["/etc/app.env changed after app@8000.service was started"]
-
-
-def test_an_unconfirmed_release_of_a_killed_run_goes_back_when_it_is_not_healthy(probes):
-    probes[8000][:] = [SICK]
-    manager, releases = Manager(), Releases(live="two", good="one")
-    releases.on_back = lambda: probes[8000].insert(0, GOOD)
-    restart = story(manager, services=[A], activation=releases, only_stale=True, gate=gate(timeout=2))
-    failure = fails(restart)
-    assert restart.outcome == "reverted"
-    assert releases.told == ["back: one"]
-    assert manager.calls == ["daemon-reload", "restart " + A.name]
-    assert failure.cause == "unhealthy"
-
-
-def test_a_confirmed_release_does_not_wait_to_be_stable_again(probes):
-    restart = story(Manager(), activation=Releases(live="two", good="two"), only_stale=True, gate=gate(stable_for=5.0))
-    run(restart)
-    assert restart.timeline.elapsed() < 1
 
 
 def test_services_are_enabled_once_they_are_healthy(probes):
@@ -475,7 +330,7 @@ def test_secrets_stay_out_of_what_people_read(probes):
 
 
 def test_a_dependency_that_is_missing_is_named_before_anything_is_touched(probes, monkeypatch):
-    monkeypatch.setattr(_restart, "probe_tcp", lambda host, port, timeout: REFUSED)
+    monkeypatch.setattr(_gated, "probe_tcp", lambda host, port, timeout: REFUSED)
     manager = Manager()
     failure = fails(story(manager, requires=["[::1]:3306"]))
     assert failure.cause == "dependency"
@@ -506,33 +361,3 @@ def test_bad_input_is_refused_before_anything_is_asked(probes, services, options
 def test_a_unit_that_is_not_there_is_refused(probes):
     manager = Manager(before=State(*[None] * len(State._fields))._replace(load="not-found"))
     assert fails(story(manager)).cause == "no_unit"
-
-
-def test_a_unit_that_comes_with_the_release_need_not_be_there_yet(probes):
-    manager = Manager(before=STOPPED._replace(load="not-found"))
-    releases = Releases(files=[("app@.service", "/etc/systemd/system/app@.service")])
-    assert run(story(manager, activation=releases)).outcome == "healthy"
-
-
-@pytest.mark.parametrize(
-    ("error", "cause"),
-    [
-        (GatehouseError("Unit has a bad unit file setting", cause="manager_refused"), "manager_refused"),
-        (OSError(28, "No space"), "unwritable"),
-    ],
-)
-def test_a_unit_that_systemd_refuses_and_a_full_disk_are_undone_too(probes, error, cause):
-    manager, releases = Manager(), Releases()
-    restart_for_real = manager.restart
-
-    def restart(unit):
-        if releases.live == "two":
-            raise error
-        restart_for_real(unit)
-
-    manager.restart = restart
-    story_of_it = story(manager, services=[A], activation=releases)
-    failure = fails(story_of_it)
-    assert (failure.cause, story_of_it.outcome) == (cause, "reverted")
-    assert releases.told == ["live: two", "back: one"]
-    assert manager.calls[-1] == "restart " + A.name

@@ -1,0 +1,263 @@
+"""A host in small: systemd, its units on a real disk, ports, apps that are well or sick, and a proxy that follows the link."""
+
+import itertools
+import re
+
+import pytest
+
+from ansible_collections.gatehouse.webapp.plugins.module_utils import (
+    _activation,
+    _blue_green,
+    _gated,
+    _rotation,
+)
+from ansible_collections.gatehouse.webapp.plugins.module_utils._activation import Activation
+from ansible_collections.gatehouse.webapp.plugins.module_utils._gate import GATE
+from ansible_collections.gatehouse.webapp.plugins.module_utils._gated import Service
+from ansible_collections.gatehouse.webapp.plugins.module_utils._listeners import Holder, Socket
+from ansible_collections.gatehouse.webapp.plugins.module_utils._probes import Answer
+from ansible_collections.gatehouse.webapp.plugins.module_utils._rotation import Rotation
+from ansible_collections.gatehouse.webapp.plugins.module_utils._services import Systemd, parse_show
+from ansible_collections.gatehouse.webapp.plugins.module_utils._strategy import choose
+
+GOOD = Answer(True, None, "answered 200", 0.001, 200)
+SICK = Answer(False, "bad_status", "it answered 503, not 200", 0.001, 503)
+REFUSED = Answer(False, "refused", "connection refused", 0.001)
+
+
+class Killed(BaseException):
+    """The run was killed: nothing after this point happens."""
+
+
+def service(port):
+    return Service("app@%d.service" % port, port)
+
+
+class SmallHost(Systemd):
+    """Everything a story touches. `kill_at`: the number of the effect before which the run is killed; None: never."""
+
+    def __init__(self, root):
+        super().__init__(run=None)
+        self.root = root
+        self.system = root / "system"
+        self.system.mkdir()
+        self.rotation = Rotation(str(root / "rotation"))
+        self.sick = set()  # releases that do not get healthy
+        self.sick_ports = set()
+        self.proxy_answers = {}  # release: what comes through the proxy, where that is not what it answers itself
+        self.known = {}  # unit: text, as systemd has read it
+        self.running = {}  # unit: (release, invocation)
+        self.enabled = set()
+        self.connected = {}  # port: connections that do not end by themselves
+        self.effects = []
+        self.kill_at = None
+        self.now = 100.0
+        self.asked = []  # (port, release) of each question, whoever asked
+        self._ids = itertools.count(1)
+
+    # What a test does
+
+    def release(self, name, sick=False):
+        folder = self.root / "releases" / name
+        folder.mkdir(parents=True)
+        (folder / "app@.service").write_text("release %s" % folder)
+        if sick:
+            self.sick.add(name)
+        return str(folder)
+
+    def heed(self):
+        """A proxy is set up that follows the link and the rotation."""
+        (self.root / "rotation").mkdir(exist_ok=True)
+
+    def story(self, name, strategy="blue_green", blue=(8000, 8001), green=(18000, 18001), gate=None, **options):
+        defaults = {key: entry.get("default") for key, entry in GATE.items()}
+        options.setdefault("only_stale", True)
+        return choose(
+            strategy,
+            blue=[service(port) for port in blue],
+            green=[service(port) for port in green],
+            rotation=self.rotation,
+            proxy=options.pop("proxy", None),
+            activation=Activation(
+                str(self.root / "current"), str(self.root / "releases" / name), "app@.service", str(self.system)
+            ),
+            gate=dict(defaults, timeout=5.0, **(gate or {})),
+            manager=self,
+            listeners=self,
+            processes=self,
+            enabled=True,
+            drain_timeout=options.pop("drain_timeout", 3.0),
+            clock=lambda: self.now,
+            sleep=self.sleep,
+            **options,
+        )
+
+    def deploy(self, name, **options):
+        made = self.story(name, **options)
+        made.check()
+        made.plan()
+        made.run()
+        return made
+
+    def reboot(self):
+        self.running = {}
+        if self.rotation.is_heeded():  # it lies in /run
+            for path in (self.root / "rotation").iterdir():
+                path.unlink()
+        self.known = self._files()
+        for unit in sorted(self.enabled & set(self.known)):
+            self._start(unit)
+
+    def live(self):
+        link = self.root / "current"
+        return link.resolve().name if link.is_symlink() else None
+
+    def runs(self):
+        """{port: the release that runs there}"""
+        return {int(re.search(r"@(\d+)", unit).group(1)): run[0] for unit, run in sorted(self.running.items())}
+
+    def traffic(self, blue=(8000, 8001), green=(18000, 18001)):
+        """The releases that get requests: of the set that the link tells, else of the other one."""
+        sets = [green, blue] if (self.root / "current" / "green").exists() else [blue, green]
+        for ports in sets:
+            out = [port for port in ports if (self.root / "rotation" / str(port)).exists()]
+            found = {self.runs()[port] for port in ports if port in self.runs() and port not in out}
+            if found:
+                return found
+        return set()
+
+    # The manager
+
+    def effect(self, told):
+        if self.kill_at == len(self.effects):
+            raise Killed(told)
+        self.effects.append(told)
+
+    def state(self, unit):
+        release, invocation = self.running.get(unit, (None, ""))
+        return parse_show(
+            "LoadState=%s\nActiveState=%s\nSubState=%s\nUnitFileState=%s\nMainPID=%d\nInvocationID=%s\nNeedDaemonReload=%s\n"
+            % (
+                "loaded" if unit in self.known or unit in self._files() else "not-found",
+                "active" if release else "inactive",
+                "running" if release else "dead",
+                "enabled" if unit in self.enabled else "disabled",
+                invocation or 0,
+                invocation,
+                "yes" if unit in self.known and self.known[unit] != self._files().get(unit) else "no",
+            )
+        )
+
+    def _files(self):
+        return {path.name: path.read_text() for path in self.system.iterdir() if path.suffix == ".service"}
+
+    def _start(self, unit):
+        self.known.setdefault(unit, self._files().get(unit))  # systemd reads what it does not know yet
+        self.running[unit] = (self.known[unit].rsplit("/", 1)[1], next(self._ids))
+
+    def restart(self, unit):
+        self.effect("restart %s" % unit)
+        self._start(unit)
+
+    def stop(self, *units):
+        self.effect("stop %s" % " ".join(units))
+        for unit in units:
+            self.running.pop(unit, None)
+
+    def enable(self, unit):
+        self.effect("enable %s" % unit)
+        self.enabled.add(unit)
+
+    def disable(self, *units):
+        self.effect("disable %s" % " ".join(units))
+        self.enabled -= set(units)
+
+    def reload_definitions(self):
+        self.effect("daemon-reload")
+        self.known = self._files()
+
+    def forget_failures(self, unit):
+        pass
+
+    def log(self, unit, since, lines):
+        return []
+
+    def environment(self, state):
+        return {}
+
+    # Listeners and processes
+
+    def listening(self, port):
+        return [Socket("127.0.0.1", port, "0A", port)] if port in self.runs() else []
+
+    def holders(self, sockets):
+        return [Holder(s.port, "/usr/bin/python3", "app", "app@%d.service" % s.port) for s in sockets]
+
+    def pids_of_unit(self, unit):
+        return [unit]
+
+    def ports_of(self, units):
+        return []
+
+    def connections(self, port):
+        return self.connected.get(port, 0)
+
+    def established(self, port):
+        return port in self.runs() and self.runs()[port] in self.traffic()
+
+    def working_directory(self, pid):
+        for release, invocation in self.running.values():
+            if invocation == pid:
+                return str(self.root / "releases" / release / "src")
+        return None
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+    # Apps
+
+    def ask(self, port):
+        def asked(_timeout):
+            release = self.runs().get(port)
+            self.asked.append((port, release))
+            if release is None:
+                return REFUSED
+            return SICK if release in self.sick or port in self.sick_ports else GOOD
+
+        return asked
+
+    def ask_proxy(self, _options, _url):
+        def asked(_timeout):
+            for release, answer in self.proxy_answers.items():
+                if release in self.traffic():
+                    return answer
+            return GOOD if self.traffic() and not self.traffic() & self.sick else SICK
+
+        return asked
+
+
+@pytest.fixture
+def host(tmp_path, monkeypatch):
+    small = SmallHost(tmp_path)
+    for module in (_gated, _blue_green):
+        monkeypatch.setattr(module, "probes_of", lambda gate, port: [small.ask(port)])
+    monkeypatch.setattr(_gated, "questions_of", lambda gate, port: [])
+    monkeypatch.setattr(_blue_green, "http_probe", small.ask_proxy)
+
+    def counted(function):
+        def does(path, *args):
+            small.effect("%s %s" % (function.__name__.strip("_"), path))
+            return function(path, *args)
+
+        return does
+
+    # Every change on disk is an effect too, at which a run can be killed.
+    for name in ("write", "_point", "_remove"):
+        monkeypatch.setattr(_activation, name, counted(getattr(_activation, name)))
+    monkeypatch.setattr(_rotation, "write", counted(_rotation.write))
+    return small
+
+
+@pytest.fixture
+def killed():
+    return Killed
