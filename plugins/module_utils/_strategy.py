@@ -18,10 +18,10 @@ def choose(strategy, blue, green, rotation, proxy, activation=None, **options):
     rotation: a Rotation or None.   proxy: {url, host}, to be asked after a switch, or None.   options: as GatedServices takes.
     """
     options["activation"] = activation
-    heeded = rotation if rotation and rotation.is_heeded() else None
+    follows = rotation.follows() if rotation else None
     live = activation.live() if activation else None
     if strategy == "restart" or not live:
-        return GatedRestart(services=blue, rotation=heeded, **options)
+        return GatedRestart(services=blue, rotation=rotation if follows == "parts" else None, **options)
 
     _check_sets(blue, green)
     on_green = activation.is_green(live)
@@ -29,7 +29,7 @@ def choose(strategy, blue, green, rotation, proxy, activation=None, **options):
     if activation.is_live() and options["only_stale"]:
         # Nothing is to be switched. What a killed deploy left beside it goes.
         return GatedRestart(services=serving, green=on_green, retiring=beside, **options)
-    if not heeded:
+    if follows != "green":
         return GatedRestart(services=blue, retiring=green, **options)
 
     former = [Service(item["name"], item["port"]) for item in activation.passed(live).get("services", [])]

@@ -60,8 +60,9 @@ options:
     suboptions: *instance
   rotation:
     description:
-      - The folder in which a proxy on this host looks up, at each request, which parts of the app to leave out. When it is there,
-        the proxy also looks for a file C(green) in the live release, and sends to O(green) when it finds it.
+      - The folder by which a proxy on this host is told, at each request, where to send. Its file C(follows) says what the proxy
+        looks for. With V(green) it is a file C(green) in the live release, and then it sends to O(green). With V(parts) it is a
+        file in this folder, named by the port of an instance to leave out.
       - The role P(gatehouse.webapp.nginx_proxy#role) makes it, as C(/run/gatehouse/rotation/NAME).
       - With O(strategy=restart) and several instances, each is taken out of the rotation and drained before its restart.
     type: path

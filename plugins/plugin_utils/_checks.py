@@ -77,6 +77,8 @@ def _check_uvicorn_app(place, app, problems):
             "%s.port: %d is below 1024, which the app's user may not listen on. Write: %s"
             % (place, app["port"], snippet("port", app["port"] + 8000))
         )
+    _check_places(place, app, problems)
+    _check_green_port(place, app, problems)
     env = app["env"] or {}
     for name in app["required_env"] or []:
         if not env.get(name) and not mentions(problems, "%s.env.%s" % (place, name)):
@@ -84,6 +86,58 @@ def _check_uvicorn_app(place, app, problems):
                 "%s.env.%s: %s, and required_env asks for it. Write: %s"
                 % (place, name, "empty" if name in env else "missing", snippet("env", {name: "..."}))
             )
+
+
+def _check_places(place, app, problems):
+    """An app whose proxies are on other hosts listens where they reach it, and is not switched by a proxy of its own."""
+    apart = [host for host in app["hosts"] or [] if not is_local(host)]
+    if not apart:
+        return
+    if len(apart) != len(app["hosts"]):
+        problems.append(
+            "%s.hosts: %s mean this host, and others do not. Leave them out, or the others"
+            % (place, ", ".join(host for host in app["hosts"] if host not in apart))
+        )
+    if app["strategy"] == "blue_green":
+        problems.append(
+            "%s.strategy: blue_green is for an app and its proxy on one host, and hosts says %s. Write: strategy: restart"
+            " (each host is taken out of its proxies while it changes)" % (place, ", ".join(apart))
+        )
+    if app["listen"] is not None and is_local(app["listen"]):
+        problems.append(
+            "%s.listen: %s is reached from the host itself only, and hosts says %s. Write: %s, and expose: with the proxies"
+            % (place, app["listen"], ", ".join(apart), snippet("listen", "0.0.0.0"))
+        )
+
+
+def _check_green_port(place, app, problems):
+    if None in (app["port"], app["instances"]) or strategy_of(app) != "blue_green":
+        if app["green_port"] is not None:
+            problems.append("%s.green_port: is only for strategy blue_green. Leave it out" % place)
+        return
+    first = green_port_of(app)
+    last = first + app["instances"] - 1
+    blue = range(app["port"], app["port"] + app["instances"])
+    if first < 1024 or last > 65535 or any(port in blue for port in (first, last)):
+        problems.append(
+            "%s.green_port: ports %d to %d are not free ports from 1024 to 65535. Write: %s"
+            % (place, first, last, snippet("green_port", _free_port(set(blue), app["instances"])))
+        )
+
+
+def strategy_of(app):
+    """How the app's releases go live: as it says, else beside each other where the proxy is on the same host."""
+    if app["runtime"] != "uvicorn":
+        return None
+    apart = any(not is_local(host) for host in app["hosts"] or [])
+    return app["strategy"] or ("restart" if apart else "blue_green")
+
+
+def green_port_of(app):
+    """The first port of the second set: below those that the kernel gives to outgoing connections (32768 and up)."""
+    if app["green_port"] is not None:
+        return app["green_port"]
+    return app["port"] + 10000 if app["port"] < 22768 else app["port"] - 10000
 
 
 def _check_source(place, source, problems):
@@ -148,9 +202,11 @@ def _check_unique(place, what, items, problems):
 def local_ports(app):
     """The ports the app takes on its own host; none where it runs elsewhere or isn't known."""
     if app["port"] is None or app["instances"] is None or app["port"] + app["instances"] > 65536:
-        return range(0)
-    local = app["runtime"] == "uvicorn" or any(is_local(host) for host in app["hosts"] or [])
-    return range(app["port"], app["port"] + app["instances"]) if local else range(0)
+        return []
+    if app["runtime"] != "uvicorn" and not any(is_local(host) for host in app["hosts"] or []):
+        return []
+    firsts = [app["port"]] + ([green_port_of(app)] if strategy_of(app) == "blue_green" else [])
+    return [first + index for first in firsts for index in range(app["instances"])]
 
 
 def is_local(host):
@@ -178,8 +234,9 @@ def _free_port(taken, count):
 
 
 def _span(app):
-    ports = local_ports(app)
-    return str(ports[0]) if len(ports) == 1 else "%d to %d" % (ports[0], ports[-1])
+    ports, count = local_ports(app), app["instances"]
+    spans = [ports[at : at + count] for at in range(0, len(ports), count)]
+    return " and ".join(str(span[0]) if count == 1 else "%d to %d" % (span[0], span[-1]) for span in spans)
 
 
 def listens(site):

@@ -16,9 +16,12 @@ from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _schema
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._checks import (
     ROUTE_TARGETS,
     check,
+    green_port_of,
+    is_local,
     is_url,
     listens,
     route_for,
+    strategy_of,
 )
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._reading import plain, read_list
 
@@ -46,11 +49,13 @@ def resolve(apps, sites, directory=""):
 
     apps = [_derive_app(app, directory) for _place, app in apps]
     sites = [_derive_site(site, apps) for _place, site in sites]
+    probes = [probe for site in sites for probe in _derive_probes(site, apps)]
     return {
-        "apps": apps,
+        "apps": [dict(app, proxy=_derive_proxy(app, probes)) for app in apps],
         "sites": sites,
         "opened_ports": _derive_opened_ports(sites),
-        "probes": [probe for site in sites for probe in _derive_probes(site, apps)],
+        "exposed_ports": [port for app in apps for port in _derive_exposed_ports(app)],
+        "probes": probes,
         "local_sources": [source for app in apps for source in _derive_local_sources(app)],
     }
 
@@ -59,6 +64,9 @@ def _derive_app(app, directory):
     name = app["name"]
     managed = app["runtime"] == "uvicorn"
     ports = [app["port"] + index for index in range(app["instances"])]
+    strategy = strategy_of(app)
+    first_green = green_port_of(app)
+    green_ports = [first_green + index for index in range(app["instances"])] if strategy == "blue_green" else []
     source = app["source"]
     if source:
         for key in ("directory", "archive"):
@@ -72,13 +80,81 @@ def _derive_app(app, directory):
         state_dir="/var/lib/" + name if managed else None,
         log_dir="/var/log/" + name if managed and app["log_file"] else None,
         unit=name + "@.service" if managed else None,
-        services=[{"name": "%s@%d.service" % (name, port), "port": port} for port in ports] if managed else [],
+        services=_services(name, ports) if managed else [],
+        green=_services(name, green_ports),
         ports=ports,
-        upstream={
-            "name": name,
-            "servers": ["%s:%d" % (_in_url(host), port) for host in app["hosts"] for port in ports],
-        },
+        strategy=strategy,
+        green_port=green_ports[0] if green_ports else None,
+        rotation="/run/gatehouse/rotation/" + name if managed else None,
+        gate_address=_gate_address(app["listen"]) if managed else None,
+        upstream=_derive_upstream(app, strategy, ports, green_ports),
     )
+
+
+def _services(name, ports):
+    return [{"name": "%s@%d.service" % (name, port), "port": port} for port in ports]
+
+
+def _gate_address(listen):
+    """Where an app that listens there is asked on its own host."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listen, listen)
+
+
+def _derive_upstream(app, strategy, ports, green_ports):
+    """The servers of the app, and what a proxy sends to in their place while some file is there.
+
+    Each has a way out: when none of its servers takes a connection, the request goes to those it leaves out.
+    """
+    name = app["name"]
+
+    def servers(hosts, some_ports):
+        return ["%s:%d" % (_in_url(host), port) for host in hosts for port in some_ports]
+
+    every, green = servers(app["hosts"], ports), servers(app["hosts"], green_ports)
+    alternatives = []
+    if strategy == "blue_green":
+        alternatives.append(("green", "/srv/%s/current/green" % name, green, every))
+    elif app["runtime"] == "uvicorn":
+        parts = [(str(port), servers(app["hosts"], [port])) for port in ports]
+        if not any(is_local(host) for host in app["hosts"]):
+            parts = [(part_of(host), servers([host], ports)) for host in app["hosts"]]
+        for part, out in parts if len(parts) > 1 else []:
+            rest = [server for server in every if server not in out]
+            alternatives.append(("without-" + part, "/run/gatehouse/rotation/%s/%s" % (name, part), rest, out))
+    return {
+        "name": name,
+        "servers": every,
+        "backup": green,
+        "follows": "green" if green else "parts",
+        "alternatives": [
+            # A dot: no app has one in its name.
+            {"name": "%s.%s" % (name, suffix), "when": path, "servers": used, "backup": others}
+            for suffix, path, used, others in alternatives
+        ],
+    }
+
+
+def part_of(host):
+    """The name of the file by which a proxy is told to leave this host out."""
+    return re.sub(r"[^A-Za-z0-9.-]", "_", host.strip("[]"))
+
+
+def _derive_proxy(app, probes):
+    """How the app is asked through the proxy on its own host; None where no site leads to its health."""
+    found = [probe for probe in probes if probe["app"] == app["name"] and probe["path"]]
+    if not found or not app["upstream"]["backup"]:
+        return None
+    probe = found[0]
+    return {"url": "%s://127.0.0.1:%d%s" % (probe["scheme"], probe["port"], probe["path"]), "host": probe["host"]}
+
+
+def _derive_exposed_ports(app):
+    """Who else than the host itself may reach the app's own ports."""
+    return [
+        {"port": port, "proto": "tcp", "from": source, "reason": "app " + app["name"]}
+        for port in app["ports"]
+        for source in app["expose"]
+    ]
 
 
 def _derive_local_sources(app):

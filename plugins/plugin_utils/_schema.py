@@ -14,6 +14,7 @@ only: the runtime (of an app) or the kind (of a route) this key belongs to.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 
 # Users, folders under /var/lib and template units that a Debian host has: an app of that name would take them over.
@@ -196,6 +197,22 @@ def check_address(value):
     return None
 
 
+def check_ip_address(value):
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return "is not an IP address of the host, nor 0.0.0.0 or :: for all"
+    return None
+
+
+def check_network(value):
+    try:
+        ipaddress.ip_network(value)
+    except ValueError as error:
+        return "is not an address or a network (%s)" % error
+    return None
+
+
 def suggest_server_name(value):
     if value in ("_", "", "*"):
         return None
@@ -348,14 +365,39 @@ APP = {
         type="list",
         elements="str",
         default=["127.0.0.1"],
-        only="external",
         example=["192.0.2.10"],
         check=matching(HOST, "is not a host name or an address (the port is said by `port`)"),
         suggest=suggest_server_name,
     ),
     "port": dict(PORT, required=True, example=8000),
     "instances": dict(type="int", default=1, example=2, check=between(1, 32)),
-    "strategy": dict(type="str", default="restart", choices=["restart"], example="restart"),
+    "listen": dict(
+        type="str",
+        default="127.0.0.1",
+        only="uvicorn",
+        example="192.0.2.10",
+        check=check_ip_address,
+    ),
+    "expose": dict(
+        type="list",
+        elements="str",
+        default=[],
+        only="uvicorn",
+        example=["192.0.2.20", "10.0.0.0/24"],
+        check=check_network,
+    ),
+    "strategy": dict(type="str", choices=["blue_green", "restart"], only="uvicorn", example="restart"),
+    "green_port": dict(PORT, only="uvicorn", example=18000),
+    "drain_timeout": dict(type="float", default=60.0, only="uvicorn", example=300.0, check=at_least(0)),
+    "migrate": dict(
+        type="list",
+        elements="str",
+        default=[],
+        only="uvicorn",
+        example=["alembic upgrade head"],
+        check=lambda value: None if value.strip() else "is no command",
+    ),
+    "migrate_timeout": dict(type="int", default=300, only="uvicorn", example=900, check=at_least(1)),
     "env": dict(
         type="dict",
         default={},

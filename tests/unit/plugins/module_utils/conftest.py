@@ -65,9 +65,10 @@ class SmallHost(Systemd):
             self.sick.add(name)
         return str(folder)
 
-    def heed(self):
-        """A proxy is set up that follows the link and the rotation."""
+    def heed(self, follows="green"):
+        """A proxy is set up that follows the link (`green`) or the rotation (`parts`)."""
         (self.root / "rotation").mkdir(exist_ok=True)
+        (self.root / "rotation" / "follows").write_text(follows)
 
     def story(self, name, strategy="blue_green", blue=(8000, 8001), green=(18000, 18001), gate=None, **options):
         defaults = {key: entry.get("default") for key, entry in GATE.items()}
@@ -101,9 +102,8 @@ class SmallHost(Systemd):
 
     def reboot(self):
         self.running = {}
-        if self.rotation.is_heeded():  # it lies in /run
-            for path in (self.root / "rotation").iterdir():
-                path.unlink()
+        for path in (self.root / "rotation").glob("*[0-9]"):  # it lies in /run
+            path.unlink()
         self.known = self._files()
         for unit in sorted(self.enabled & set(self.known)):
             self._start(unit)

@@ -146,6 +146,13 @@ def test_without_a_proxy_that_follows_the_release_is_restarted_in_place(host):
     assert (host.live(), host.runs()) == ("two", on(BLUE, "two"))
 
 
+def test_a_proxy_that_does_not_follow_the_link_yet_is_not_relied_on(served):
+    """The strategy has just changed in the model, and nginx is still set up for the other one."""
+    served.heed("parts")
+    served.deploy("two")
+    assert (served.runs(), served.traffic()) == (on(BLUE, "two"), {"two"})
+
+
 def test_another_number_of_instances_is_taken_up_with_the_switch(served):
     served.deploy("two", blue=(8000, 8001, 8002), green=(18000, 18001, 18002))
     assert served.runs() == on((18000, 18001, 18002), "two")
@@ -212,11 +219,12 @@ def test_check_mode_tells_and_touches_nothing(served):
 
 def test_instances_are_taken_out_of_the_rotation_while_they_restart(served):
     seen = []
+    served.heed("parts")
     served.connections = lambda port: seen.append((port, (served.root / "rotation" / str(port)).exists())) or 0
     made = served.deploy("two", strategy="restart", green=())
     assert (made.outcome, served.runs()) == ("healthy", on(BLUE, "two"))
     assert set(seen) == {(8000, True), (8001, True)}
-    assert list((served.root / "rotation").iterdir()) == []
+    assert [path.name for path in (served.root / "rotation").iterdir()] == ["follows"]
 
 
 def test_in_place_a_failing_release_is_undone_on_the_first_instance(served):
@@ -329,7 +337,7 @@ def test_killed_at_any_step_the_host_serves_and_the_next_run_puts_it_right(host,
     for name in ("one", "two", "three"):
         host.release(name)
     host.deploy("one", **WAYS[way])
-    host.heed()
+    host.heed({"blue_green": "green", "restart": "parts"}[way])
     for step in itertools.count():
         host.effects.clear()
         host.kill_at = step

@@ -53,7 +53,7 @@ def test_example_inventory():
 
 
 def test_nothing_makes_an_empty_model():
-    empty = {"apps": [], "sites": [], "opened_ports": [], "probes": [], "local_sources": []}
+    empty = {"apps": [], "sites": [], "opened_ports": [], "exposed_ports": [], "probes": [], "local_sources": []}
     assert resolve(None, None) == resolve([], []) == empty
 
 
@@ -65,6 +65,51 @@ def test_input_is_not_changed_and_shares_nothing_with_the_result():
     model["sites"][0]["routes"][0]["retries"]["tries"] = 99
     assert (apps, sites) == before
     assert resolve(apps, sites)["sites"][0]["routes"][0]["retries"]["tries"] == 3
+
+
+@pytest.mark.parametrize(("port", "green"), [(3000, 13000), (22767, 32767), (22768, 12768), (50000, 40000)])
+def test_the_second_set_stays_below_the_ports_of_outgoing_connections(port, green):
+    assert resolved_app(port=port)["green_port"] == green
+
+
+def test_a_restart_takes_one_instance_at_a_time_out_of_the_proxy():
+    upstream = resolved_app(instances=2, strategy="restart")["upstream"]
+    assert (upstream["backup"], upstream["follows"]) == ([], "parts")
+    assert upstream["alternatives"][1] == {
+        "name": "chat-api.without-8001",
+        "when": "/run/gatehouse/rotation/chat-api/8001",
+        "servers": ["127.0.0.1:8000"],
+        "backup": ["127.0.0.1:8001"],
+    }
+    assert resolved_app(strategy="restart")["upstream"]["alternatives"] == []
+
+
+def test_an_app_on_hosts_of_its_own_is_taken_out_host_by_host():
+    app = resolved_app(instances=2, hosts=["192.0.2.10", "2001:db8::10"], listen="::", expose=["192.0.2.20"])
+    assert (app["strategy"], app["green"], app["gate_address"], app["proxy"]) == ("restart", [], "::1", None)
+    assert app["upstream"]["alternatives"][1] == {
+        "name": "chat-api.without-2001_db8__10",
+        "when": "/run/gatehouse/rotation/chat-api/2001_db8__10",
+        "servers": ["192.0.2.10:8000", "192.0.2.10:8001"],
+        "backup": ["[2001:db8::10]:8000", "[2001:db8::10]:8001"],
+    }
+
+
+def test_exposed_ports_are_for_those_who_were_named():
+    model = resolve([an_app(instances=2, expose=["192.0.2.20"])], [])
+    assert model["exposed_ports"] == [
+        {"port": port, "proto": "tcp", "from": "192.0.2.20", "reason": "app chat-api"} for port in (8000, 8001)
+    ]
+
+
+def test_a_blue_green_app_is_asked_through_the_proxy_of_its_host():
+    site = a_site({"path": "/", "app": "chat-api"}, http_port=8080)
+    assert resolve([an_app()], [site])["apps"][0]["proxy"] == {
+        "url": "http://127.0.0.1:8080/health",
+        "host": "chat.example.com",
+    }
+    assert resolve([an_app(strategy="restart")], [site])["apps"][0]["proxy"] is None
+    assert resolved_app()["proxy"] is None
 
 
 def test_same_input_same_result_to_the_byte():
@@ -149,7 +194,20 @@ def test_uvicorn_app():
         {"name": "chat-api@8000.service", "port": 8000},
         {"name": "chat-api@8001.service", "port": 8001},
     ]
-    assert app["upstream"] == {"name": "chat-api", "servers": ["127.0.0.1:8000", "127.0.0.1:8001"]}
+    assert app["green"] == [
+        {"name": "chat-api@18000.service", "port": 18000},
+        {"name": "chat-api@18001.service", "port": 18001},
+    ]
+    blue, green = ["127.0.0.1:8000", "127.0.0.1:8001"], ["127.0.0.1:18000", "127.0.0.1:18001"]
+    assert app["upstream"] == {
+        "name": "chat-api",
+        "servers": blue,
+        "backup": green,
+        "follows": "green",
+        "alternatives": [
+            {"name": "chat-api.green", "when": "/srv/chat-api/current/green", "servers": green, "backup": blue}
+        ],
+    }
     assert app["requires"] == [{"tcp": "[::1]:3306"}]
 
 

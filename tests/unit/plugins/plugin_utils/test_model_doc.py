@@ -103,7 +103,7 @@ def test_first_example_resolves():
 def test_derived_keys_are_described():
     app = {
         "name": "a", "runtime": "uvicorn", "port": 8000, "health": {"path": "/"}, "source": {"directory": "."},
-        "uvicorn": {"target": "a:b"}, "requires": [{"tcp": "db:1"}],
+        "uvicorn": {"target": "a:b"}, "requires": [{"tcp": "db:1"}], "expose": ["192.0.2.20"],
     }  # fmt: skip
     model = resolve([app], [{"name": "s", "default": True, "routes": [{"path": "/", "app": "a"}]}])
     derived = DOC[DOC.index("## What is derived") :]
