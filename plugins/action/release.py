@@ -11,7 +11,7 @@ import tempfile
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
-from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _source
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _holder, _source
 
 
 class ActionModule(ActionBase):
@@ -21,6 +21,9 @@ class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
         args = dict(self._task.args)
+        if args.get("state") == "sealed":
+            me = _holder.describe(os.getppid())
+            args["manifest"] = dict(args.get("manifest") or {}, who="%s on %s" % (me["user"], me["host"]))
         if args.get("state", "staged") != "staged":
             return self._execute_module(module_args=args, task_vars=task_vars)
         try:

@@ -84,8 +84,7 @@ class Activation:
             write(flag, b"")
         if not green:
             _remove(flag)
-        if self.live() != release:
-            _point(self.link, release)
+        point(self.link, release)
 
     # What a release has passed
 
@@ -160,12 +159,15 @@ def lineage(folder, release):
         found.append(release)
 
 
-def _point(link, folder):
-    """Make the link name the folder, in one step that can't be seen half done."""
+def point(link, folder):
+    """Make the link name the folder, in one step that can't be seen half done. Returns whether it named another."""
+    if os.path.islink(link) and os.path.realpath(link) == os.path.realpath(folder):
+        return False
     staged = link + ".new"
     _remove(staged)
     os.symlink(os.path.relpath(folder, os.path.dirname(link)), staged)
     os.replace(staged, link)
+    return True
 
 
 def _read(path):

@@ -3,13 +3,16 @@
 """Release folders of one app: staged to be filled, sealed when whole, pruned when old.
 
 ROOT/current            names the live release           (flipped by health_restart)
-ROOT/last_good          names the one that last passed its gate
+ROOT/staged             names the one to become it next
 ROOT/releases/ID        one release; whole once it holds its manifest, which is written last
 ROOT/cache              what package installers keep between builds
+ROOT/digest.key         with it, values of environment variables are told apart without being told
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import os
 import re
@@ -18,10 +21,15 @@ import stat
 import tarfile
 import time
 
+from ansible_collections.gatehouse.webapp.plugins.module_utils._activation import lineage, point, write
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 
 MANIFEST = "manifest.json"
 RELEASE_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+
+# A build needs about what the largest release has, and room to unpack in. At least this, in bytes and files.
+LEAST_SPACE = 200 * 1024 * 1024
+LEAST_FILES = 10000
 
 # Seconds after which a release that is not whole counts as left behind by a build that failed.
 LONGEST_BUILD = 24 * 3600
@@ -51,8 +59,9 @@ class Releases:
     def lay_out(self):
         """Make the folders that every release needs. Returns whether any was missing or had other owners."""
         changed = False
-        # The user may enter and read; only root may change which release is which.
-        for path, uid, mode in ((self.root, 0, 0o750), (self.folder, 0, 0o750), (self.cache, self.uid, 0o700)):
+        # The user may enter and read; only root may change which release is which. Others may pass through to what they
+        # know by name: a proxy's workers look whether current/green is there.
+        for path, uid, mode in ((self.root, 0, 0o751), (self.folder, 0, 0o751), (self.cache, self.uid, 0o700)):
             if not os.path.isdir(path):
                 os.makedirs(path)
                 changed = True
@@ -78,10 +87,29 @@ class Releases:
         path = self.path(release)
         if os.path.lexists(path):
             shutil.rmtree(path)
+        self.refuse_full_disk()
         for folder in (path, os.path.join(path, "src")):
             os.mkdir(folder, 0o750)
             os.chown(folder, self.uid, self.gid)
         return True
+
+    def refuse_full_disk(self, statvfs=os.statvfs):
+        """Refuse a build that the disk has no room for, before it has filled it up for everybody else."""
+        sizes = [_size(self.path(name)) for name in self._names() if self.is_whole(name)] or [(0, 0)]
+        disk = statvfs(self.folder)
+        files_known = disk.f_files > 0  # some file systems (btrfs) have no fixed number of them
+        for what, needed, free in (
+            ("bytes", max(LEAST_SPACE, int(1.5 * max(size for size, _files in sizes))), disk.f_bavail * disk.f_frsize),
+            ("files", max(LEAST_FILES, int(1.5 * max(files for _size, files in sizes))), disk.f_favail),
+        ):
+            if free < needed and (what == "bytes" or files_known):
+                raise GatehouseError(
+                    "there is room for %s more %s on the disk of %s, and a build may take %s"
+                    % (_human(free, what), what, self.folder, _human(needed, what)),
+                    cause="disk_full",
+                    hint="df -h -i %s   # then make room: journalctl --vacuum-size=200M, apt-get clean, a smaller keep_releases"
+                    % self.folder,
+                )
 
     def unpack(self, release, archive, strip_folder=False):
         """Fill the release's `src` from a tar file, as the user's own files.
@@ -102,8 +130,11 @@ class Releases:
         for path in _walk(target):
             os.lchown(path, self.uid, self.gid)
 
-    def seal(self, release, manifest):
-        """Declare a release whole: from now on it belongs to root, and nobody but root can change it."""
+    def seal(self, release, manifest, environment=None):
+        """Declare a release whole: from now on it belongs to root, and nobody but root can change it.
+
+        environment: the app's variables; the manifest gets their names, and digests by which values can be compared.
+        """
         path = self.path(release)
         if not os.path.isdir(path):
             raise GatehouseError("there is no release %s to seal" % path, cause="bad_input", hint="ls %s" % self.folder)
@@ -111,6 +142,13 @@ class Releases:
             return False
         for found in _walk(path):
             self._give_to_root(found)
+        os.chmod(path, 0o751)
+        manifest = dict(
+            manifest,
+            sealed=int(self._now()),
+            env=self._digests(environment or {}),
+            dependencies=installed_packages(path),
+        )
         staged = os.path.join(path, MANIFEST + ".new")
         with open(staged, "w", encoding="utf-8") as file:
             json.dump(manifest, file, indent=2, sort_keys=True)
@@ -121,6 +159,11 @@ class Releases:
         os.chown(staged, 0, self.gid)
         os.replace(staged, os.path.join(path, MANIFEST))
         return True
+
+    def choose(self, release):
+        """Make a whole release the one to go live next. Returns whether it was another one."""
+        self.manifest(release)
+        return point(os.path.join(self.root, "staged"), self.path(release))
 
     def _give_to_root(self, path):
         found = os.lstat(path)
@@ -133,9 +176,10 @@ class Releases:
     def superfluous(self, keep):
         """The releases to prune so that `keep` whole ones remain, oldest first, and what failed builds left behind.
 
-        Never the live one, nor the last good one, nor one that may still be in the making.
+        Never the live one, nor the one to go back to, nor one that is to go live next or may still be in the making.
         """
-        kept = {os.path.realpath(os.path.join(self.root, link)) for link in ("current", "last_good")}
+        live, staged = (os.path.realpath(os.path.join(self.root, link)) for link in ("current", "staged"))
+        kept = {live, staged, *map(os.path.realpath, lineage(self.folder, live)[:1])}
         whole, broken = [], []
         for name in self._names():
             (whole if self.is_whole(name) else broken).append(name)
@@ -154,6 +198,97 @@ class Releases:
 
     def _names(self):
         return sorted(os.listdir(self.folder)) if os.path.isdir(self.folder) else []
+
+    def _digests(self, environment):
+        """{name: a digest of its value}. With a key of the app's own, nobody can guess values by trying."""
+        path = os.path.join(self.root, "digest.key")
+        if not os.path.exists(path):
+            write(path, os.urandom(32), 0o600)
+        with open(path, "rb") as file:
+            key = file.read()
+        return {
+            name: hmac.new(key, str(value).encode("utf-8"), hashlib.sha256).hexdigest()[:12]
+            for name, value in environment.items()
+        }
+
+    # What there is
+
+    def live(self):
+        """The live release's name, or None."""
+        link = os.path.join(self.root, "current")
+        return os.path.basename(os.path.realpath(link)) if os.path.isdir(link) else None
+
+    def to_go_back_to(self):
+        """The releases a rollback can go to, the nearest first."""
+        return [os.path.basename(path) for path in lineage(self.folder, self.path(self.live()))] if self.live() else []
+
+    def manifest(self, release):
+        """What is known of a whole release; an error when there is none of that name."""
+        try:
+            with open(os.path.join(self.path(release), MANIFEST), encoding="utf-8") as file:
+                return json.load(file)
+        except OSError:
+            whole = [name for name in self._names() if self.is_whole(name)]
+            raise GatehouseError(
+                "there is no release %s below %s" % (release, self.folder),
+                cause="no_release",
+                hint="one of: %s" % (", ".join(whole) or "none yet"),
+            ) from None
+
+    def history(self):
+        """[{id, live, ...manifest}] of the whole releases, the newest first."""
+        found = [
+            dict(self.manifest(name), id=name, live=name == self.live())
+            for name in self._names()
+            if self.is_whole(name)
+        ]
+        return sorted(found, key=lambda release: release.get("sealed", 0), reverse=True)
+
+
+def compare(old, new):
+    """What changed between two manifests, as sentences; never a value of the environment."""
+    found = []
+    for key in ("revision", "python", "build", "unit"):
+        if old.get(key) != new.get(key):
+            short = [str(manifest.get(key) or "nothing")[:12] for manifest in (old, new)]
+            found.append("%s: %s -> %s" % (key, *short))
+    for what, key in (("dependency", "dependencies"), ("environment", "env")):
+        before, after = old.get(key) or {}, new.get(key) or {}
+        for name in sorted(set(before) | set(after), key=str.lower):
+            if name not in before:
+                found.append("%s %s: added%s" % (what, name, " (%s)" % after[name] if key != "env" else ""))
+            elif name not in after:
+                found.append("%s %s: removed" % (what, name))
+            elif before[name] != after[name]:
+                change = "changed" if key == "env" else "%s -> %s" % (before[name], after[name])
+                found.append("%s %s: %s" % (what, name, change))
+    return found
+
+
+def installed_packages(release):
+    """{name: version} of what is installed in the release's virtual environment, by its metadata folders."""
+    found = {}
+    library = os.path.join(release, "venv", "lib")
+    for python in sorted(os.listdir(library)) if os.path.isdir(library) else []:
+        packages = os.path.join(library, python, "site-packages")
+        for name in sorted(os.listdir(packages)) if os.path.isdir(packages) else []:
+            match = re.match(r"(.+)-([^-]+)\.dist-info$", name)
+            if match:
+                found[match.group(1).replace("_", "-")] = match.group(2)
+    return found
+
+
+def _size(path):
+    """(bytes on the disk, number of files) of a folder."""
+    size = files = 0
+    for found in _walk(path):
+        size += os.lstat(found).st_blocks * 512
+        files += 1
+    return size, files
+
+
+def _human(number, what):
+    return "%d M" % (number // (1024 * 1024)) if what == "bytes" else "%d" % number
 
 
 def _walk(path):

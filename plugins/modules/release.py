@@ -14,6 +14,7 @@ description:
   - A release is named by what goes into it. The same source with the same inputs is the same release, so a second run finds it whole and
     has nothing to build.
   - What a killed build left behind is never taken for whole. It is removed and staged anew.
+  - A build is refused before it begins when the disk has too little room for it, by what the app's largest release takes.
   - While it is built, a release belongs to the app's user, so no build needs root. Once sealed it belongs to root, and the app
     cannot change its own code.
 options:
@@ -28,10 +29,11 @@ options:
   state:
     description:
       - V(staged), the folder of the release is there, its C(src) filled from O(directory), O(archive) or O(packed).
-      - V(sealed), the release is whole. Its manifest is written.
-      - V(pruned), old releases are gone, but for the O(keep) newest, the live one and the last good one.
+      - V(sealed), the release is whole, its manifest written, and it is the one to go live next, which the link C(ROOT/staged) names.
+      - V(chosen), a release that is whole already is the one to go live next.
+      - V(pruned), old releases are gone, but for the O(keep) newest, the live one and the one to go back to.
     type: str
-    choices: [staged, sealed, pruned]
+    choices: [staged, sealed, chosen, pruned]
     default: staged
   id:
     description:
@@ -55,9 +57,14 @@ options:
         name only.
     type: dict
   manifest:
-    description: What to write into the release's C(manifest.json) when it is sealed.
+    description: What to write into the release's C(manifest.json) when it is sealed, besides who sealed it and when, and what is installed.
     type: dict
     default: {}
+  environment:
+    description:
+      - The app's environment variables. The manifest gets their names and keyed digests of their values, so that a change is seen and no
+        value can be.
+    type: dict
   keep:
     description: How many releases to keep when pruning.
     type: int
@@ -105,17 +112,17 @@ EXAMPLES = r"""
 RETURN = r"""
 id:
   description: The release's name.
-  returned: for O(state=staged) and O(state=sealed)
+  returned: unless O(state=pruned)
   type: str
   sample: 3f9a1c2b71d0
 path:
   description: The release's folder.
-  returned: for O(state=staged) and O(state=sealed)
+  returned: unless O(state=pruned)
   type: str
   sample: /srv/chat-api/releases/3f9a1c2b71d0
 whole:
   description: Whether the release is sealed. When it is not, it has to be built.
-  returned: for O(state=staged) and O(state=sealed)
+  returned: unless O(state=pruned)
   type: bool
 revision:
   description: What names the source.
@@ -127,7 +134,7 @@ pruned:
   type: list
   elements: str
 cause:
-  description: Why it failed, in a word. V(bad_source), V(bad_input), V(no_user).
+  description: Why it failed, in a word. V(bad_source), V(bad_input), V(no_user), V(disk_full).
   returned: on failure
   type: str
 hint:
@@ -146,13 +153,14 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._release import R
 ARGUMENTS = dict(
     root=dict(type="path", required=True),
     user=dict(type="str", required=True),
-    state=dict(type="str", choices=["staged", "sealed", "pruned"], default="staged"),
+    state=dict(type="str", choices=["staged", "sealed", "chosen", "pruned"], default="staged"),
     id=dict(type="str"),
     directory=dict(type="path"),
     archive=dict(type="path"),
     revision=dict(type="str"),
     inputs=dict(type="dict", no_log=True),
     manifest=dict(type="dict", default={}),
+    environment=dict(type="dict", no_log=True),
     keep=dict(type="int", default=5),
     packed=dict(type="path"),
     strip_folder=dict(type="bool", default=False),
@@ -176,8 +184,9 @@ def carry_out(params, check_mode):
     found = {"id": name, "path": releases.path(name), "whole": releases.is_whole(name), "revision": params["revision"]}
     if check_mode:
         return dict(found, changed=not found["whole"])
-    if params["state"] == "sealed":
-        return dict(found, changed=releases.seal(name, params["manifest"]), whole=True)
+    if params["state"] in ("sealed", "chosen"):
+        sealed = params["state"] == "sealed" and releases.seal(name, params["manifest"], params["environment"])
+        return dict(found, changed=releases.choose(name) or sealed, whole=True)
     changed = releases.stage(name)
     if params["packed"] and not found["whole"]:
         releases.unpack(name, params["packed"], params["strip_folder"])

@@ -113,14 +113,16 @@ def _derive_upstream(app, strategy, ports, green_ports):
     every, green = servers(app["hosts"], ports), servers(app["hosts"], green_ports)
     alternatives = []
     if strategy == "blue_green":
-        alternatives.append(("green", "/srv/%s/current/green" % name, green, every))
+        alternatives.append(("green", None, "/srv/%s/current/green" % name, green, every))
     elif app["runtime"] == "uvicorn":
         parts = [(str(port), servers(app["hosts"], [port])) for port in ports]
         if not any(is_local(host) for host in app["hosts"]):
-            parts = [(part_of(host), servers([host], ports)) for host in app["hosts"]]
+            parts = [(host, servers([host], ports)) for host in app["hosts"]]
         for part, out in parts if len(parts) > 1 else []:
+            file = re.sub(r"[^A-Za-z0-9.-]", "_", part.strip("[]"))
             rest = [server for server in every if server not in out]
-            alternatives.append(("without-" + part, "/run/gatehouse/rotation/%s/%s" % (name, part), rest, out))
+            path = "/run/gatehouse/rotation/%s/%s" % (name, file)
+            alternatives.append(("without-" + file, part, path, rest, out))
     return {
         "name": name,
         "servers": every,
@@ -128,15 +130,10 @@ def _derive_upstream(app, strategy, ports, green_ports):
         "follows": "green" if green else "parts",
         "alternatives": [
             # A dot: no app has one in its name.
-            {"name": "%s.%s" % (name, suffix), "when": path, "servers": used, "backup": others}
-            for suffix, path, used, others in alternatives
+            {"name": "%s.%s" % (name, suffix), "out": part, "when": path, "servers": used, "backup": others}
+            for suffix, part, path, used, others in alternatives
         ],
     }
-
-
-def part_of(host):
-    """The name of the file by which a proxy is told to leave this host out."""
-    return re.sub(r"[^A-Za-z0-9.-]", "_", host.strip("[]"))
 
 
 def _derive_proxy(app, probes):

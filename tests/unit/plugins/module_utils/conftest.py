@@ -252,7 +252,7 @@ def host(tmp_path, monkeypatch):
         return does
 
     # Every change on disk is an effect too, at which a run can be killed.
-    for name in ("write", "_point", "_remove"):
+    for name in ("write", "point", "_remove"):
         monkeypatch.setattr(_activation, name, counted(getattr(_activation, name)))
     monkeypatch.setattr(_rotation, "write", counted(_rotation.write))
     return small

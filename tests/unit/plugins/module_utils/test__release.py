@@ -1,5 +1,6 @@
 """Release folders on a real disk: staged, filled, sealed, pruned. The tests own the files they make."""
 
+import collections
 import io
 import json
 import os
@@ -8,6 +9,7 @@ import tarfile
 import pytest
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils import _release
+from ansible_collections.gatehouse.webapp.plugins.module_utils._activation import Activation
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.module_utils._release import LONGEST_BUILD, Releases
 
@@ -40,10 +42,6 @@ def make(releases, name, at=0, whole=True):
         os.utime(os.path.join(releases.path(name), "manifest.json"), (at, at))
     else:
         os.utime(releases.path(name), (at, at))
-
-
-def link(releases, name, target):
-    os.symlink("releases/" + target, os.path.join(releases.root, name))
 
 
 def tar(tmp_path, *members):
@@ -88,8 +86,7 @@ def test_a_whole_release_is_left_alone(releases):
 
 def test_the_manifest_is_written(releases):
     make(releases, "r1")
-    with open(os.path.join(releases.path("r1"), "manifest.json"), encoding="utf-8") as file:
-        assert json.load(file) == {"app": "shop"}
+    assert releases.manifest("r1") == {"app": "shop", "sealed": NOW, "env": {}, "dependencies": {}}
     assert releases.seal("r1", {"app": "other"}) is False
 
 
@@ -191,11 +188,17 @@ def test_the_oldest_go_first(releases):
     assert releases.superfluous(keep=3) == []
 
 
-def test_the_live_and_the_last_good_release_stay_however_old(releases):
+def go_live(releases, name):
+    made = Activation(os.path.join(releases.root, "current"), releases.path(name), "shop@.service")
+    made.record({}, [])
+    made.flip()
+
+
+def test_the_live_release_and_the_one_to_go_back_to_stay_however_old(releases):
     for number in range(5):
         make(releases, "r%d" % number, at=number)
-    link(releases, "current", "r1")
-    link(releases, "last_good", "r0")
+    go_live(releases, "r0")
+    go_live(releases, "r1")
     assert releases.superfluous(keep=2) == ["r2", "r3", "r4"]
 
 
@@ -222,3 +225,115 @@ def test_a_name_that_is_no_name_is_refused(releases, name):
     with pytest.raises(GatehouseError) as caught:
         releases.path(name)
     assert "can't name a release" in caught.value.message
+
+
+def test_the_manifest_tells_values_apart_and_tells_none(releases):
+    for name, url in (("r1", "mysql://u:hunter22@db"), ("r2", "mysql://u:hunter22@db"), ("r3", "mysql://u:other@db")):
+        releases.stage(name)
+        releases.seal(name, {}, {"DATABASE_URL": url, "EMPTY": ""})
+    one, two, three = (releases.manifest(name)["env"] for name in ("r1", "r2", "r3"))
+    assert one == two
+    assert one["DATABASE_URL"] != three["DATABASE_URL"]
+    assert one["EMPTY"] == three["EMPTY"]
+    assert "hunter22" not in json.dumps(one)
+    assert os.stat(os.path.join(releases.root, "digest.key")).st_mode & 0o777 == 0o600
+
+
+def test_the_manifest_has_what_is_installed(releases):
+    releases.stage("r1")
+    packages = os.path.join(releases.path("r1"), "venv", "lib", "python3.11", "site-packages")
+    os.makedirs(os.path.join(packages, "fastapi-0.116.1.dist-info"))
+    os.makedirs(os.path.join(packages, "typing_extensions-4.12.2.dist-info"))
+    os.makedirs(os.path.join(packages, "fastapi"))
+    releases.seal("r1", {})
+    assert releases.manifest("r1")["dependencies"] == {"fastapi": "0.116.1", "typing-extensions": "4.12.2"}
+
+
+def test_others_may_pass_through_a_release_and_see_nothing(releases):
+    make(releases, "r1")
+    for path in (releases.root, releases.folder, releases.path("r1")):
+        assert os.stat(path).st_mode & 0o777 == 0o751
+    assert os.stat(os.path.join(releases.path("r1"), "src")).st_mode & 0o007 == 0
+    assert os.stat(os.path.join(releases.path("r1"), "manifest.json")).st_mode & 0o007 == 0
+
+
+Disk = collections.namedtuple("Disk", "f_bavail f_frsize f_files f_favail")
+MEGABYTE = 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("free", "files", "words"),
+    [
+        (100 * MEGABYTE, 10**6, "room for 100 M more bytes"),
+        (10**12, 500, "room for 500 more files"),
+    ],
+)
+def test_a_disk_too_full_for_a_build_is_refused(releases, free, files, words):
+    releases.lay_out()
+    with pytest.raises(GatehouseError) as caught:
+        releases.refuse_full_disk(lambda _path: Disk(free, 1, 10**7, files))
+    assert caught.value.cause == "disk_full"
+    assert words in caught.value.message
+
+
+def test_a_file_system_that_does_not_count_files_is_not_out_of_them(releases):
+    releases.lay_out()
+    releases.refuse_full_disk(lambda _path: Disk(10**12, 1, 0, 0))
+
+
+def test_a_large_release_makes_the_next_build_need_as_much(releases, monkeypatch):
+    make(releases, "r1")
+    releases.refuse_full_disk(lambda _path: Disk(400 * MEGABYTE, 1, 0, 0))
+    monkeypatch.setattr(_release, "_size", lambda path: (600 * MEGABYTE, 10))
+    with pytest.raises(GatehouseError, match="room for 400 M more bytes .* may take 900 M"):
+        releases.refuse_full_disk(lambda _path: Disk(400 * MEGABYTE, 1, 0, 0))
+
+
+def test_history_is_told_from_the_newest_on(releases):
+    for number in range(3):
+        releases._now = lambda number=number: NOW + number
+        make(releases, "r%d" % number)
+    releases.stage("building")
+    go_live(releases, "r1")
+    told = [(release["id"], release["live"]) for release in releases.history()]
+    assert told == [("r2", False), ("r1", True), ("r0", False)]
+
+
+def test_a_rollback_goes_to_what_was_live_before(releases):
+    assert releases.to_go_back_to() == []
+    for name in ("r0", "r1", "r2"):
+        make(releases, name)
+        go_live(releases, name)
+    assert (releases.live(), releases.to_go_back_to()) == ("r2", ["r1", "r0"])
+
+
+def test_a_release_that_is_not_there_is_named_with_those_that_are(releases):
+    make(releases, "r1")
+    with pytest.raises(GatehouseError) as caught:
+        releases.manifest("r9")
+    assert (caught.value.cause, caught.value.hint) == ("no_release", "one of: r1")
+
+
+def test_what_changed_between_two_releases_is_told_without_values():
+    old = {
+        "revision": "a" * 40,
+        "python": "3.11",
+        "dependencies": {"fastapi": "0.115.0", "httpx": "0.28"},
+        "env": {"A": "1", "B": "2"},
+    }
+    new = {
+        "revision": "b" * 40,
+        "python": "3.11",
+        "dependencies": {"fastapi": "0.116.1", "uvloop": "0.21"},
+        "env": {"B": "3", "C": "4"},
+    }
+    assert _release.compare(old, new) == [
+        "revision: aaaaaaaaaaaa -> bbbbbbbbbbbb",
+        "dependency fastapi: 0.115.0 -> 0.116.1",
+        "dependency httpx: removed",
+        "dependency uvloop: added (0.21)",
+        "environment A: removed",
+        "environment B: changed",
+        "environment C: added",
+    ]
+    assert _release.compare(old, old) == []

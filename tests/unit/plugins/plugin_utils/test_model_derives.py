@@ -77,6 +77,7 @@ def test_a_restart_takes_one_instance_at_a_time_out_of_the_proxy():
     assert (upstream["backup"], upstream["follows"]) == ([], "parts")
     assert upstream["alternatives"][1] == {
         "name": "chat-api.without-8001",
+        "out": "8001",
         "when": "/run/gatehouse/rotation/chat-api/8001",
         "servers": ["127.0.0.1:8000"],
         "backup": ["127.0.0.1:8001"],
@@ -89,6 +90,7 @@ def test_an_app_on_hosts_of_its_own_is_taken_out_host_by_host():
     assert (app["strategy"], app["green"], app["gate_address"], app["proxy"]) == ("restart", [], "::1", None)
     assert app["upstream"]["alternatives"][1] == {
         "name": "chat-api.without-2001_db8__10",
+        "out": "2001:db8::10",
         "when": "/run/gatehouse/rotation/chat-api/2001_db8__10",
         "servers": ["192.0.2.10:8000", "192.0.2.10:8001"],
         "backup": ["[2001:db8::10]:8000", "[2001:db8::10]:8001"],
@@ -205,7 +207,13 @@ def test_uvicorn_app():
         "backup": green,
         "follows": "green",
         "alternatives": [
-            {"name": "chat-api.green", "when": "/srv/chat-api/current/green", "servers": green, "backup": blue}
+            {
+                "name": "chat-api.green",
+                "out": None,
+                "when": "/srv/chat-api/current/green",
+                "servers": green,
+                "backup": blue,
+            }
         ],
     }
     assert app["requires"] == [{"tcp": "[::1]:3306"}]
