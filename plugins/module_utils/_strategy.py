@@ -11,13 +11,16 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._gated import Ser
 from ansible_collections.gatehouse.webapp.plugins.module_utils._restart import GatedRestart
 
 
-def choose(strategy, blue, green, rotation, proxy, activation=None, **options):
+def choose(strategy, blue, green, rotation, proxy, gate, own_gate=False, activation=None, **options):
     """The story to be told: a GatedRestart or a BlueGreen.
 
     blue, green: the app's two sets of instances, lists of Service; green is empty for the strategy `restart`.
     rotation: a Rotation or None.   proxy: {url, host}, to be asked after a switch, or None.   options: as GatedServices takes.
+    own_gate: measure the release by the gate that it passed last, where it has passed one, in place of `gate`.
     """
-    options["activation"] = activation
+    if own_gate:
+        gate = activation.passed(activation.target).get("gate") or gate
+    options.update(activation=activation, gate=gate)
     follows = rotation.follows() if rotation else None
     live = activation.live() if activation else None
     if strategy == "restart" or not live:
@@ -40,7 +43,7 @@ def choose(strategy, blue, green, rotation, proxy, activation=None, **options):
         return BlueGreen(former, services=serving, green=on_green, **options)
     return BlueGreen(
         serving,
-        proxy=proxy and _question(options["gate"], proxy),
+        proxy=proxy and _question(gate, proxy),
         services=beside,
         green=not on_green,
         retiring=serving,

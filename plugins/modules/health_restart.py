@@ -123,6 +123,12 @@ options:
             C(/etc/systemd/system) under each instance's own name.
         type: str
         required: true
+      own_gate:
+        description:
+          - Whether the release is measured by the gate that it passed last, when it has passed one, and not by the options of this
+            task. That is what going back to it asks for.
+        type: bool
+        default: false
   requires:
     description:
       - What the services need to live. It must accept a connection before anything is touched.
@@ -295,6 +301,7 @@ ARGUMENTS = dict(
             link=dict(type="path", required=True),
             target=dict(type="path", required=True),
             unit=dict(type="str", required=True),
+            own_gate=dict(type="bool", default=False),
         ),
     ),
     requires=dict(type="list", elements="dict", default=[], options=dict(tcp=dict(type="str", required=True))),
@@ -312,6 +319,7 @@ def story(params, run):
         rotation=Rotation(params["rotation"]) if params["rotation"] else None,
         proxy=params["proxy"],
         gate=params,
+        own_gate=bool(activate and activate["own_gate"]),
         manager=Systemd(run),
         listeners=Listeners(),
         processes=_processes,

@@ -83,6 +83,7 @@ def _derive_app(app, directory):
         services=_services(name, ports) if managed else [],
         green=_services(name, green_ports),
         ports=ports,
+        apart=managed and not any(is_local(host) for host in app["hosts"]),
         strategy=strategy,
         green_port=green_ports[0] if green_ports else None,
         rotation="/run/gatehouse/rotation/" + name if managed else None,

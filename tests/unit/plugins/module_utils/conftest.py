@@ -82,7 +82,7 @@ class SmallHost(Systemd):
             activation=Activation(
                 str(self.root / "current"), str(self.root / "releases" / name), "app@.service", str(self.system)
             ),
-            gate=dict(defaults, timeout=5.0, **(gate or {})),
+            gate={**defaults, "timeout": 5.0, **(gate or {})},
             manager=self,
             listeners=self,
             processes=self,

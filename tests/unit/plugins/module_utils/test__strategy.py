@@ -190,6 +190,15 @@ def test_going_back_is_a_deploy_of_the_former_release(served):
     assert (made.outcome, served.live(), served.traffic()) == ("healthy", "one", {"one"})
 
 
+def test_going_back_can_be_measured_by_the_gate_that_was_passed(served):
+    served.deploy("two", gate={"successes": 5})
+    served.asked.clear()
+    served.deploy("one", gate={"successes": 9}, own_gate=True)
+    assert served.asked.count((8000, "one")) == 1
+    served.deploy("three", gate={"successes": 2}, own_gate=True)
+    assert served.asked.count((18000, "three")) == 2
+
+
 def test_an_instance_of_the_live_release_that_fell_is_brought_up_where_it_was(served):
     served.deploy("two")
     served.running.pop("app@18001.service")
