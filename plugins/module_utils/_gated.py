@@ -252,6 +252,8 @@ class GatedServices:
         self.timeline.tell("%s: stopped" % ", ".join(names))
         self.manager.disable(*names)
         self._install_units(names, None)
+        for name in names:  # one that did not end well would be listed as failed for ever
+            self.manager.forget_failures(name)
 
     # The gate of one service
 

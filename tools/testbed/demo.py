@@ -82,7 +82,7 @@ def run_site():
             stderr=subprocess.STDOUT,
             text=True,
             cwd=paths.ROOT,
-            env=toolchain.environment(ANSIBLE_NOCOLOR="1"),
+            env=toolchain.environment(**host.READABLE),
         )
         for line in process.stdout:
             log.write(line)

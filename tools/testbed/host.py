@@ -26,6 +26,9 @@ FLAGS = (
     "--tmpfs=/run:exec",
 )
 
+# For a play whose output is read by a program: the checkout's own report is for people.
+READABLE = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default"}
+
 
 @contextlib.contextmanager
 def booted(name, image):
@@ -121,7 +124,7 @@ def play(name, *arguments, **options):
         text=True,
         check=False,
         cwd=paths.ROOT,
-        env=toolchain.environment(ANSIBLE_NOCOLOR="1"),
+        env=toolchain.environment(**READABLE),
     )
 
 

@@ -6,63 +6,33 @@ Each case deploys a broken change of the good state with site.yml and then asks 
 import copy
 import json
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
 import requests
 import yaml
 
+from testbed.plays import Run
+
 SCENARIO = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"])
 INVENTORY = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "inventory"
 PROJECT = SCENARIO.parents[1]
 SECRET = "very-secret-token"
-ACTIVATION = "Make the release the live one, instance by instance"
+ACTIVATION = "Make the release the live one"
 
 GOOD = yaml.safe_load((SCENARIO / "vars" / "main.yml").read_text())
 GOOD["webapp_apps"][0]["source"] = {"directory": str(PROJECT / "examples" / "broken")}
 
 
-class Run:
-    """A playbook's run, told by Ansible's JSON output."""
-
-    def __init__(self, playbook, variables=None):
-        command = ["ansible-playbook", "-i", INVENTORY, playbook, "-e", json.dumps(variables or {})]
-        settings = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"}
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=settings)
-        self.status = done.returncode
-        self.text = done.stdout
-        self.results = []
-        for play in json.loads(done.stdout[done.stdout.index("{") :])["plays"]:
-            for task in play["tasks"]:
-                name = task["task"]["name"].split(" : ")[-1]
-                self.results += [(name, result) for result in task["hosts"].values()]
-
-    @property
-    def failure(self):
-        return next(result for _task, result in self.results if result.get("failed") or failed_item(result))
-
-    @property
-    def changed(self):
-        return [task for task, result in self.results if result.get("changed")]
-
-    @property
-    def went_for_live(self):
-        return ACTIVATION in [task for task, _result in self.results]
-
-
-def failed_item(result):
-    return any(item.get("failed") for item in result.get("results", []))
-
-
 def deploy(change):
     model = copy.deepcopy(GOOD)
     change(model["webapp_apps"][0], model["webapp_sites"][0], model)
-    return Run(PROJECT / "site.yml", model)
+    return Run(INVENTORY, PROJECT / "site.yml", model)
 
 
-def set_target(target, **health):
+def set_target(target, strategy="blue_green", **health):
     def change(app, _site, _model):
+        app["strategy"] = strategy
         app["uvicorn"]["target"] = target
         app["env"]["VERSION"] = "bad"
         app["health"].update(health)
@@ -72,15 +42,17 @@ def set_target(target, **health):
 
 @pytest.fixture
 def serves(host):
-    """What must hold after every case: the site and both instances answer as the good release."""
+    """What must hold after every case: the site and both instances answer as the good release, and nothing else runs."""
 
     def check():
         address = host.check_output("hostname -I").split()[0]
         assert requests.get(f"http://{address}/health", timeout=5).json()["version"] == "good"
-        for port in (8000, 8001):
+        ports = (18000, 18001) if host.file("/srv/shop/current/green").exists else (8000, 8001)
+        for port in ports:
             assert '"version": "good"' in host.check_output(f"curl --silent --fail http://127.0.0.1:{port}/health")
-        live = host.check_output("readlink -f /srv/shop/current")
-        assert host.check_output("readlink -f /srv/shop/last_good") == live
+        units = [f"shop@{port}.service" for port in ports]
+        assert host.check_output("ls /etc/systemd/system | grep ^shop@").split() == units
+        assert host.check_output("systemctl list-units --plain --no-legend 'shop@*' | cut -d' ' -f1").split() == units
 
     check()
     yield check
@@ -100,14 +72,15 @@ def known(event):
 
 
 @pytest.mark.parametrize(
-    ("target", "cause", "words"),
+    ("strategy", "target", "cause", "words"),
     [
-        ("app.crash_at_start:app", "crashed", "its main process ended with exit status 3"),
-        ("app.wrong_port:app", "wrong_port", "answers healthy on port 9000, and 8000 is the port"),
+        ("blue_green", "app.crash_at_start:app", "crashed", "its main process ended with exit status 3"),
+        ("restart", "app.crash_at_start:app", "crashed", "its main process ended with exit status 3"),
+        ("blue_green", "app.wrong_port:app", "wrong_port", "answers healthy on port 19000, and 18000 is the port"),
     ],
 )
-def test_what_can_be_known_is_known_within_two_seconds(serves, target, cause, words):
-    failure = deploy(set_target(target)).failure
+def test_what_can_be_known_is_known_within_two_seconds(serves, strategy, target, cause, words):
+    failure = deploy(set_target(target, strategy)).failure
     assert (failure["cause"], failure["outcome"]) == (cause, "reverted")
     assert words in failure["msg"]
     assert "Next: " in failure["msg"]
@@ -142,7 +115,7 @@ def test_an_app_that_dies_while_it_is_watched_is_not_taken_for_healthy(serves):
 def test_a_stranger_on_the_port_is_named_before_anything_is_touched(serves, host):
     host.check_output("systemd-run --unit=stranger python3 -m http.server 8050 --bind 127.0.0.1")
     try:
-        failure = deploy(lambda app, _site, _model: app.update(port=8050, instances=1)).failure
+        failure = deploy(lambda app, _site, _model: app.update(green_port=8050, env={**app["env"], "X": "1"})).failure
     finally:
         host.check_output("systemctl stop stranger")
     assert failure["cause"] == "port_conflict"
@@ -167,7 +140,7 @@ def test_a_stranger_on_the_port_is_named_before_anything_is_touched(serves, host
 def test_a_target_that_cannot_be_imported_never_goes_live(serves, target, words):
     run = deploy(set_target(target))
     assert words in run.failure["msg"]
-    assert not run.went_for_live
+    assert not run.did(ACTIVATION)
 
 
 def test_a_build_that_fails_never_goes_live(serves):
@@ -176,11 +149,11 @@ def test_a_build_that_fails_never_goes_live(serves):
 
     run = deploy(change)
     assert "no such asset" in run.text
-    assert not run.went_for_live
+    assert not run.did(ACTIVATION)
 
 
 def test_a_syntax_error_in_nginx_never_goes_live(serves):
-    run = Run(SCENARIO / "bad_nginx.yml")
+    run = Run(INVENTORY, SCENARIO / "bad_nginx.yml")
     assert run.failure["cause"] == "config_invalid"
     assert run.failure["outcome"] == "unchanged"
     assert "/etc/nginx/gatehouse/nginx.conf:" in run.failure["msg"] or "/etc/nginx/nginx.conf:" in run.failure["msg"]
@@ -219,34 +192,21 @@ def test_bad_input_stops_before_the_host_is_touched(serves, name):
         assert words in run.text, run.text
 
 
-def test_a_run_killed_after_the_flip_is_put_right_by_the_next(serves, host):
-    """Only the link was flipped: nothing runs the new release yet, and nothing has measured it."""
-    bad = deploy(set_target("app.crash_at_start:app"))
-    release = bad.failure["reasons"][0].rsplit(" ", 1)[1]
-    host.check_output(f"ln -sfn {release} /srv/shop/current")
-    run = Run(SCENARIO / "converge.yml", GOOD)
+def test_a_run_killed_in_the_middle_of_a_restart_is_put_right_by_the_next(serves, host):
+    """In place, a bad release was given to the first instance, and the run died before its gate."""
+    deploy(set_target("app.never_healthy:app", "restart", timeout=4))
+    bad = host.check_output("readlink -f /srv/shop/staged")
+    first = "18000" if host.file("/srv/shop/current/green").exists else "8000"
+    host.check_output(
+        f"cp {bad}/shop@.service /etc/systemd/system/shop@{first}.service && systemctl daemon-reload "
+        f"&& systemctl restart shop@{first}"
+    )
+    run = Run(INVENTORY, SCENARIO / "converge.yml", GOOD)
     assert run.status == 0, run.text
     assert ACTIVATION in run.changed
 
 
-def test_a_run_killed_before_the_restart_is_put_right_by_the_next(serves, host):
-    """A bad release was made live and restarted, and the run died before its gate: going on with it must go back."""
-    deploy(set_target("app.never_healthy:app", timeout=4))
-    releases = host.check_output("ls -t /srv/shop/releases").split()
-    bad = next(name for name in releases if "never_healthy" in unit(host, name))
-    host.check_output(
-        f"ln -sfn releases/{bad} /srv/shop/current && cp /srv/shop/releases/{bad}/shop@.service /etc/systemd/system/ "
-        "&& systemctl daemon-reload && systemctl restart shop@8000"
-    )
-    failure = deploy(set_target("app.never_healthy:app", timeout=4)).failure
-    assert (failure["cause"], failure["outcome"]) == ("unhealthy", "reverted")
-
-
-def unit(host, release):
-    return host.run(f"cat /srv/shop/releases/{release}/shop@.service").stdout
-
-
 def test_the_good_state_deployed_again_changes_nothing(serves):
-    run = Run(SCENARIO / "converge.yml")
+    run = Run(INVENTORY, SCENARIO / "converge.yml")
     assert run.status == 0, run.text
     assert run.changed == []

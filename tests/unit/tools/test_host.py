@@ -52,3 +52,9 @@ def test_an_inventory_file_goes_with_its_host(tmp_path, monkeypatch):
 
 def test_inventory_without_an_alias():
     assert list(json.loads(host.inventory("box", groups=("a", "b")))["b"]["hosts"]) == ["box"]
+
+
+def test_a_play_for_a_program_is_told_as_ansible_tells_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(host, "FILES", tmp_path)
+    monkeypatch.setattr(host.subprocess, "run", lambda command, env, **_options: env)
+    assert host.play("box", "site.yml")["ANSIBLE_STDOUT_CALLBACK"] == "ansible.builtin.default"

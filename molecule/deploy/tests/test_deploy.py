@@ -1,0 +1,337 @@
+"""Deploys that lose nothing, and what is left of those that are killed: the site must serve the old or the new release, whole."""
+
+import copy
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import requests
+import yaml
+
+from testbed.plays import Run, kill
+
+SCENARIO = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"])
+INVENTORY = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "inventory"
+PROJECT = SCENARIO.parents[1]
+HOST = "gatehouse-" + SCENARIO.name
+ACTIVATION = "Make the release the live one"
+# Nothing of nginx or the firewall changes from one release to the next.
+APPS_ALONE = ["--tags", "stage,activate,retire"]
+
+MODEL = yaml.safe_load((SCENARIO / "vars" / "main.yml").read_text())
+MODEL["webapp_apps"][0]["source"] = {"directory": str(PROJECT / "examples" / "broken")}
+BLUE, GREEN = (8000, 8001), (18000, 18001)
+
+
+def model(version, **app):
+    changed = copy.deepcopy(MODEL)
+    changed["webapp_apps"][0].update(app)
+    changed["webapp_apps"][0]["env"]["VERSION"] = version
+    return changed
+
+
+def deploy(version, arguments=APPS_ALONE, extra=None, **app):
+    return Run(INVENTORY, PROJECT / "site.yml", {**model(version, **app), **(extra or {})}, arguments)
+
+
+def play(name, **variables):
+    return Run(INVENTORY, PROJECT / "playbooks" / name, {**MODEL, **variables})
+
+
+def inside(*command):
+    return subprocess.run(["docker", "exec", HOST, *command], capture_output=True, text=True, check=False)
+
+
+def shell(text):
+    return inside("sh", "-c", text).stdout.strip()
+
+
+def version():
+    """What the site answers now, asked from outside."""
+    address = shell("hostname -I").split()[0]
+    return requests.get(f"http://{address}/health", timeout=5).json()["version"]
+
+
+def live():
+    return Path(shell("readlink -f /srv/shop/current")).name
+
+
+def units():
+    """The instances: those that run, those that start at boot, and those that have a unit."""
+    running = shell("systemctl list-units --plain --no-legend --state=active 'shop@*' | cut -d' ' -f1").split()
+    enabled = shell("ls /etc/systemd/system/multi-user.target.wants | grep ^shop@").split()
+    return running, enabled, shell("ls /etc/systemd/system | grep ^shop@").split()
+
+
+def assert_whole(expected):
+    """The site serves this release, and nothing of any other is left running or to be started."""
+    assert version() == expected
+    ports = GREEN if shell("ls /srv/shop/current/green") else BLUE
+    names = [f"shop@{port}.service" for port in ports]
+    assert units() == (names, names, names)
+    for name in names:
+        pid = shell(f"systemctl show --value --property MainPID {name}")
+        assert live() in shell(f"readlink /proc/{pid}/cwd")
+    assert shell("ls /run/gatehouse/deploy") == ""
+
+
+@pytest.fixture(autouse=True)
+def served():
+    """Every test begins with a release that is called good, and whole."""
+    run = deploy("good")
+    assert run.status == 0, run.text
+    assert_whole("good")
+
+
+# A deploy
+
+
+def test_releases_take_turns_and_a_second_run_changes_nothing():
+    for name in ("two", "three"):
+        assert deploy(name).status == 0
+        assert_whole(name)
+    again = deploy("three")
+    assert (again.status, again.changed) == (0, [])
+
+
+def test_one_at_a_time_in_place_the_others_serve():
+    run = deploy("in-place", arguments=["--skip-tags", "verify"], strategy="restart")
+    assert run.status == 0, run.text
+    assert version() == "in-place"
+    run = deploy("in-place-2", strategy="restart")
+    timeline = str(next(result for task, result in run.results if task == ACTIVATION)["timeline"])
+    for port in BLUE:
+        assert f"shop@{port}.service: out of the rotation" in timeline
+    assert_whole("in-place-2")
+    assert deploy("good", arguments=["--skip-tags", "verify"]).status == 0
+
+
+SESSION = """
+import base64, os, socket, struct, sys, time
+link = socket.create_connection(("127.0.0.1", 80))
+link.sendall(b"GET /ws HTTP/1.1\\r\\nHost: x\\r\\nConnection: Upgrade\\r\\nUpgrade: websocket\\r\\nSec-WebSocket-Version: 13\\r\\n"
+             b"Sec-WebSocket-Key: " + base64.b64encode(os.urandom(16)) + b"\\r\\n\\r\\n")
+assert b"101" in link.recv(4096)
+begin = time.monotonic()
+link.settimeout(0.5)
+while True:
+    link.sendall(b"\\x81\\x82\\0\\0\\0\\0hi")
+    time.sleep(0.2)
+    answer = link.recv(4096)
+    if answer[:1] == b"\\x88":
+        print(struct.unpack("!H", answer[2:4])[0], time.monotonic() - begin)
+        break
+    assert answer == b"\\x81\\x02hi", answer
+"""
+
+
+@pytest.fixture
+def session():
+    """A WebSocket through nginx that talks until it is told to go: give its process, to read the close code from."""
+    process = subprocess.Popen(
+        ["docker", "exec", "-i", HOST, "python3", "-c", SESSION],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(1)
+    assert process.poll() is None
+    yield process
+    process.kill()
+
+
+def test_a_websocket_outlives_the_switch_and_is_told_to_go_after_the_drain(session):
+    run = deploy("with-session")
+    assert run.status == 0, run.text
+    events = next(result for task, result in run.results if task == ACTIVATION)["timeline"]
+    switched = next(event["ms"] for event in events if "the proxy sends to" in event["event"])
+    stopped = next(event["ms"] for event in events if event["event"].endswith(": stopped"))
+    assert "1 connections are left after 5 s" in str(events)
+    assert stopped - switched >= 5000
+    assert session.communicate(timeout=20)[0].split()[0] == "1012"
+
+
+def test_a_release_that_fails_is_not_seen_by_anyone():
+    run = deploy(
+        "bad", uvicorn={"target": "app.never_healthy:app"}, health={**MODEL["webapp_apps"][0]["health"], "timeout": 3}
+    )
+    assert (run.failure["cause"], run.failure["outcome"]) == ("unhealthy", "reverted")
+    assert "went on serving, and is healthy" in run.failure["msg"]
+    assert_whole("good")
+
+
+# Killed, and rebooted
+
+
+# When a task begins, or as soon as something is true on the host. $BEFORE is the live release, $OLD and $NEW are the first
+# ports of the set that serves and of the other one.
+MOMENTS = {
+    "staging": "TASK Stage the release",
+    "building": "TASK Install the dependencies",
+    "checking": "TASK Import the target",
+    "sealing": "TASK Seal the release",
+    "starting": "systemctl is-active shop@$NEW",
+    "gating": "systemctl is-enabled shop@$NEW",
+    "switching": "test $(readlink -f /srv/shop/current) != $BEFORE",
+    "draining": "test $(readlink -f /srv/shop/current) != $BEFORE && sleep 1",
+    "stopping": "! systemctl is-active shop@$OLD",
+    "retiring": "TASK List the units",
+}
+
+
+def moment_of(name):
+    """A function of the line that the playbook has just printed: whether the moment has come."""
+    moment = MOMENTS[name]
+    if moment.startswith("TASK "):
+        return lambda line: line.startswith("TASK") and moment[5:] in line
+    sets = [GREEN[0], BLUE[0]] if shell("ls /srv/shop/current/green") else [BLUE[0], GREEN[0]]
+    known = "BEFORE=%s OLD=%d NEW=%d; " % (shell("readlink -f /srv/shop/current"), *sets)
+    return lambda _line: inside("sh", "-c", known + moment).returncode == 0
+
+
+@pytest.mark.parametrize("end", ["killed", "rebooted"])
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_deploy_that_ends_at_any_moment_leaves_the_site_whole(moment, end, session):
+    new = f"{moment}-{end}"
+    kill(INVENTORY, PROJECT / "site.yml", model(new), APPS_ALONE, moment_of(moment))
+    if end == "killed":
+        # What it had begun on the host dies with it.
+        inside("pkill", "-9", "-f", "AnsiballZ|ansible_module|systemd-run")
+    else:
+        subprocess.run(["docker", "restart", "--time", "0", HOST], check=True, capture_output=True)
+        wait_for_boot()
+    assert version() in ("good", new)
+    run = deploy(new)
+    assert run.status == 0, run.text
+    assert_whole(new)
+    assert deploy(new).changed == []
+
+
+def wait_for_boot():
+    for _attempt in range(300):
+        booted = inside("systemctl", "is-system-running").stdout.strip() in ("running", "degraded")
+        # The instances have started by then; their port opens a moment later.
+        if booted and inside("curl", "--silent", "--fail", "http://127.0.0.1/health").returncode == 0:
+            return
+        time.sleep(0.1)
+    raise AssertionError("the host did not come up again, or does not serve")
+
+
+# One at a time
+
+
+def test_a_lock_that_is_held_says_whose_it_is_and_how_to_break_it():
+    """The first deploy is stopped in its gate, as if it were a slow one."""
+    first = subprocess.Popen(
+        ["ansible-playbook", "-i", INVENTORY, PROJECT / "site.yml", "-e", json.dumps(model("slow")), *APPS_ALONE],
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        now = moment_of("starting")
+        while not now(""):
+            time.sleep(0.05)
+        os.killpg(first.pid, signal.SIGSTOP)
+        second = deploy("hasty")
+        assert second.failure["cause"] == "locked"
+        assert f"(pid {first.pid}), for 0 min" in second.failure["msg"]
+        assert "webapp_break_lock=true" in second.failure["msg"]
+        assert second.changed == []
+        broken = deploy("forced", extra={"webapp_break_lock": True})
+        assert broken.status == 0, broken.text
+    finally:
+        os.killpg(first.pid, signal.SIGKILL)
+        first.wait()
+        inside("pkill", "-9", "-f", "AnsiballZ|ansible_module")
+    assert deploy("after").status == 0
+    assert_whole("after")
+
+
+# Back, and what was
+
+
+def test_going_back_is_to_what_was_live_before_and_is_gated():
+    good = live()
+    assert deploy("two").status == 0
+    two = live()
+    run = play("rollback.yml")
+    assert run.status == 0, run.text
+    assert_whole("good")
+    assert play("rollback.yml", webapp_release=two).status == 0
+    assert_whole("two")
+    history = play("history.yml", webapp_between=[good, two])
+    assert f"* {two}" in history.text
+    assert "environment VERSION: changed" in history.text
+    assert '"two"' not in history.text
+
+
+def test_an_unknown_release_is_refused_with_those_that_there_are():
+    run = play("rollback.yml", webapp_release="0123456789ab")
+    assert run.failure["cause"] == "no_release"
+    assert live() in run.failure["msg"]
+    assert run.changed == []
+
+
+def test_there_is_nothing_to_go_back_to_before_the_second_release():
+    shell("mv /srv/shop/current/passed.json /root/passed.json; cd /srv/shop/current; printf '{}' > passed.json")
+    try:
+        run = play("rollback.yml")
+        assert "there is no release to go back to" in run.failure["msg"]
+        assert run.changed == []
+    finally:
+        shell("mv /root/passed.json /srv/shop/current/passed.json")
+
+
+def test_releases_that_are_kept_are_the_newest_the_live_one_and_the_one_before():
+    for name in ("a", "b", "c"):
+        assert deploy(name, keep_releases=2).status == 0
+    assert len(shell("ls /srv/shop/releases").split()) == 2
+    assert play("rollback.yml").status == 0
+    assert_whole("b")
+
+
+# Before a deploy
+
+
+def test_migrations_run_once_for_a_release_and_their_failure_stops_the_deploy():
+    count = ['echo "$VERSION" >> /var/lib/shop/migrated']
+    for _again in range(2):
+        assert deploy("migrated", migrate=count).status == 0
+    assert shell("cat /var/lib/shop/migrated") == "migrated"
+    run = deploy("stuck", migrate=["echo the table is locked >&2; exit 3"])
+    assert "exit status 3" in run.failure["msg"]
+    assert "the table is locked" in run.failure["msg"]
+    assert not run.did(ACTIVATION)
+    assert_whole("migrated")
+    shell("rm /var/lib/shop/migrated")
+
+
+def test_a_migration_that_hangs_is_ended():
+    run = deploy("hangs", migrate=["sleep 100"], migrate_timeout=1)
+    assert "the migration `sleep 100` failed" in run.failure["msg"]
+    assert_whole("good")
+
+
+def test_a_disk_too_full_for_a_build_is_seen_before_it():
+    shell("mkdir -p /srv/tiny/releases && mount -t tmpfs -o size=20m tmpfs /srv/tiny/releases")
+    try:
+        run = deploy("tiny", name="tiny", port=9000)
+        assert run.failure["cause"] == "disk_full"
+        assert "room for 20 M more bytes" in run.failure["msg"]
+        assert "df -h -i /srv/tiny/releases" in run.failure["msg"]
+    finally:
+        shell("umount /srv/tiny/releases; rm -r /srv/tiny")
+
+
+def test_a_revision_that_does_not_exist_is_refused():
+    shell(
+        "git init -q /opt/source && cd /opt/source && git -c user.name=x -c user.email=x@x commit -qm x --allow-empty"
+    )
+    run = deploy("nowhere", source={"git": "/opt/source", "version": "v9"})
+    assert "has no branch or tag named v9" in run.failure["msg"]
+    assert not run.did(ACTIVATION)
+    assert_whole("good")
