@@ -139,6 +139,72 @@ def test_an_api_route(rendered):
     assert one(location, "proxy_next_upstream_timeout") == ["10s"]
 
 
+UVICORN = {
+    "name": "api",
+    "runtime": "uvicorn",
+    "source": {"directory": "src"},
+    "uvicorn": {"target": "a:b"},
+    "port": 8000,
+    "instances": 2,
+    "health": {"path": "/health"},
+    "drain_timeout": 90,
+}
+
+
+def members(block):
+    return [" ".join(words) for words in all_of(block, "server")]
+
+
+def lookups(site):
+    """[[what is set before, the file that is looked for, what is set then], ...] of a server block."""
+    found = [one(site, "set")]
+    for name, words, block in site:
+        if name == "if":
+            found.append([" ".join(words), one(block, "set")])
+    return found
+
+
+def test_a_blue_green_app_is_looked_up_for_each_request(rendered):
+    files = rendered([SITE], apps=[UVICORN])
+    upstreams = blocks(files["upstreams.conf"], "upstream")
+    blue = ["127.0.0.1:%d max_fails=0" % port for port in (8000, 8001)]
+    green = ["127.0.0.1:%d max_fails=0" % port for port in (18000, 18001)]
+    assert members(upstreams["api"]) == blue + [server + " backup" for server in green]
+    assert members(upstreams["api.green"]) == green + [server + " backup" for server in blue]
+    assert lookups(site_of(files)) == [
+        ["$gatehouse_to_api", "api"],
+        ["(-f /srv/api/current/green)", ["$gatehouse_to_api", "api.green"]],
+    ]
+
+
+def test_a_release_beside_the_live_one_is_not_asked_for_what_was_answered(rendered):
+    location = blocks(site_of(rendered([SITE], apps=[UVICORN])), "location")["/"]
+    assert one(location, "proxy_pass") == ["http://$gatehouse_to_api"]
+    assert one(location, "proxy_next_upstream") == ["error", "timeout"]
+    # Both of its own, and one of the other set: a request that waited for its body meets a set that has stopped since.
+    assert one(location, "proxy_next_upstream_tries") == ["3"]
+
+
+def test_an_app_without_a_second_set_tries_again_on_a_bad_answer_too(rendered):
+    location = blocks(site_of(rendered([SITE])), "location")["/"]
+    assert one(location, "proxy_next_upstream") == ["error", "timeout", "http_502", "http_503"]
+
+
+def test_a_part_that_is_out_gets_nothing_unless_nobody_else_takes_it(rendered):
+    files = rendered([SITE], apps=[{**UVICORN, "strategy": "restart"}])
+    upstreams = blocks(files["upstreams.conf"], "upstream")
+    assert members(upstreams["api.without-8000"]) == ["127.0.0.1:8001 max_fails=0", "127.0.0.1:8000 max_fails=0 backup"]
+    assert lookups(site_of(files))[1] == [
+        "(-f /run/gatehouse/rotation/api/8000)",
+        ["$gatehouse_to_api", "api.without-8000"],
+    ]
+
+
+@pytest.mark.parametrize(("apps", "seconds"), [(APPS, "75s"), ([UVICORN], "105s")])
+def test_old_workers_end_after_the_longest_drain(rendered, apps, seconds):
+    assert one(rendered([SITE], apps=apps)["nginx.conf"], "worker_shutdown_timeout") == [seconds]
+
+
 def test_a_websocket_route(rendered):
     location = blocks(site_of(rendered([SITE])), "location")["/ws/"]
     assert all_of(location, "proxy_set_header") == [
@@ -148,11 +214,10 @@ def test_a_websocket_route(rendered):
     assert one(location, "proxy_read_timeout") == one(location, "proxy_send_timeout") == ["86400s"]
 
 
-def test_what_is_passed_on_is_set_and_a_post_is_sent_once(rendered):
+def test_what_is_passed_on_is_set(rendered):
     proxy = rendered([SITE])["proxy.conf"]
     headers = dict(all_of(proxy, "proxy_set_header"))
     assert headers["X-Forwarded-For"] == headers["X-Real-IP"] == "$remote_addr"
-    assert one(proxy, "proxy_next_upstream") == ["error", "timeout", "http_502", "http_503"]
     assert one(proxy, "proxy_http_version") == ["1.1"]
 
 
