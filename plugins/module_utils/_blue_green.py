@@ -38,6 +38,11 @@ class BlueGreen(GatedServices):
         self.former = self.activation.live()
         self._ask_through_proxy = http_probe(proxy, proxy["url"]) if proxy else None
 
+    def plan(self):
+        super().plan()
+        # That the new set does not run yet, and that the old one is to go, is how it is done, not why.
+        del self.reasons[0 if self.activation.is_live() else 1 :]
+
     def run(self):
         """Carry the plan out. Raises GatehouseError, with the evidence, when the live release stays the live one."""
         before = None

@@ -371,7 +371,7 @@ def subject(result, label, task):
 def effort(result):
     """In brackets, what a gate took beside its time: attempts, and instances where there are several."""
     events = [str(entry.get("event", "")) for entry in result.get("timeline") or []]
-    services = {event.split(": ")[0] for event in events if ".service: " in event}
+    services = {event.split(": ")[0] for event in events if ".service: healthy" in event}
     parts = [plural(result["attempts"], "attempt")] if result.get("attempts") else []
     parts += [plural(len(services), "instance")] if len(services) > 1 else []
     return " (%s)" % ", ".join(parts) if parts else ""

@@ -317,8 +317,9 @@ HEALTHY = {
     "reasons": ["chat-api@8000.service is inactive (dead), not running"],
     "timeline": [
         {"ms": 4, "event": "/srv/chat-api/current now names /srv/chat-api/releases/1"},
-        {"ms": 5, "event": "chat-api@8000.service: restart asked for"},
-        {"ms": 9, "event": "chat-api@8001.service: restart asked for"},
+        {"ms": 5, "event": "chat-api@8000.service: healthy: first good answer after 0.1 s, 2 in a row"},
+        {"ms": 9, "event": "chat-api@8001.service: healthy: first good answer after 0.1 s, 2 in a row"},
+        {"ms": 11, "event": "chat-api@18000.service, chat-api@18001.service: stopped"},
     ],
 }
 LEFT = {
