@@ -84,4 +84,5 @@ def median(values):
 
 def figures(name, **values):
     """The benchmark's last line: plain numbers for programs to read."""
-    print(f"{name}: " + " ".join(f"{key}={value:.4g}" for key, value in values.items()))
+    shown = {key: value if isinstance(value, int) else f"{value:.4g}" for key, value in values.items()}
+    print(f"{name}: " + " ".join(f"{key}={value}" for key, value in shown.items()))
