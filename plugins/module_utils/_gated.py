@@ -484,7 +484,7 @@ class Watch:
 HINTS = {
     "crashed": "journalctl -u %(unit)s -n 50",
     "port_conflict": "ss -ltnp 'sport = :%(port)s'",
-    "wrong_port": "systemctl cat %(unit)s   # compare its port with the model's: %(port)s",
+    "wrong_port": "journalctl -u %(unit)s -n 50   # where does it say that it listens? The model's port is %(port)s",
     "not_listening": "journalctl -u %(unit)s -n 50   # it runs, and opens no port",
     "unhealthy": "journalctl -u %(unit)s -n 50   # it runs and answers, and not as asked",
     "timed_out": "journalctl -u %(unit)s -n 50   # it is still starting, or hangs; give it more time with timeout",

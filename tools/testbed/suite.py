@@ -23,7 +23,7 @@ Without an argument, all of them. Logs are under .cache/logs. The last line coun
 
 WORKERS = 2
 PROGRESS_EVERY = 30
-TIMEOUT = 20 * 60
+TIMEOUT = 40 * 60
 # How long a part takes is remembered, so that the longest starts first; this is for those that never ran.
 DURATIONS = paths.CACHE / "durations.json"
 SANITY_SECONDS = 120
