@@ -309,7 +309,7 @@ def test_releases_that_are_kept_are_the_newest_the_live_one_and_the_one_before()
 
 @pytest.mark.usefixtures("good")
 def test_migrations_run_once_for_a_release_and_their_failure_stops_the_deploy():
-    count = ['echo "$VERSION" >> /var/lib/shop/migrated']
+    count = ['echo "${VERSION}" >> /var/lib/shop/migrated']
     for _again in range(2):
         assert deploy("migrated", migrate=count).status == 0
     assert shell("cat /var/lib/shop/migrated") == "migrated"
