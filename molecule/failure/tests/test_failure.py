@@ -160,6 +160,19 @@ def test_a_syntax_error_in_nginx_never_goes_live(serves):
     assert any("listen 80" in line for line in run.failure["excerpt"])
 
 
+def test_a_site_that_nginx_refuses_stops_the_release_that_came_with_it(serves):
+    """A certificate that is not there: only nginx can tell, and it is asked before anything has changed."""
+
+    def change(app, site, _model):
+        app["env"]["VERSION"] = "with-tls"
+        site["tls"] = {"mode": "files", "certificate": "/etc/ssl/nowhere.pem", "key": "/etc/ssl/nowhere.key"}
+
+    run = deploy(change)
+    assert run.failure["cause"] == "config_invalid"
+    assert "/etc/ssl/nowhere.pem" in run.failure["msg"]
+    assert run.changed == []
+
+
 # Bad input: (what is changed in the good state, what the message must show).
 BAD_INPUT = {
     "unknown key": (lambda app, site, model: app["health"].update(pth="/x"), ["health.pth", "path"]),
