@@ -20,7 +20,7 @@ PROJECT = SCENARIO.parents[1]
 HOST = "gatehouse-" + SCENARIO.name
 ACTIVATION = "Make the release the live one"
 # Nothing of nginx or the firewall changes from one release to the next.
-APPS_ALONE = ["--tags", "stage,activate,retire"]
+APPS_ALONE = ("--tags", "stage,activate,retire")
 
 MODEL = yaml.safe_load((SCENARIO / "vars" / "main.yml").read_text())
 MODEL["webapp_apps"][0]["source"] = {"directory": str(PROJECT / "examples" / "broken")}
