@@ -105,3 +105,26 @@ def test_the_report_names_a_health_path_that_no_route_leads_to(value_of):
     assert measured(value_of, verify_apps=apps, verify_sites=sites)[-1] == (
         "Site web: no route leads to the health path of admin, so it was not measured through nginx."
     )
+
+
+UVICORN = {
+    "name": "shop",
+    "runtime": "uvicorn",
+    "source": {"directory": "src"},
+    "uvicorn": {"target": "a:b"},
+    "port": 8000,
+    "health": {"path": "/health"},
+}
+
+
+@pytest.mark.parametrize(("green", "ports"), [(False, [9000, 8000]), (True, [9000, 18000])])
+def test_the_set_that_serves_is_measured(value_of, green, ports):
+    apps = [{**UVICORN, "name": "in-place", "port": 9000, "strategy": "restart"}, UVICORN]
+    sets = {"results": [{"item": {"name": "shop"}, "stat": {"exists": green}}]}
+    services = value_of("verify", "__verify_services", verify_apps=apps, verify_sites=[], __verify_sets=sets)
+    assert [service["port"] for _app, service in services] == ports
+
+
+def test_on_a_proxy_no_service_is_measured_and_the_report_says_nothing_of_one(value_of):
+    skipped = {"results": [{"skipped": True, "item": [{}, {"name": "web@1.service", "port": 8000}]}]}
+    assert measured(value_of, __verify_on_ports=skipped)[0] == "UFW is active and lets through: 80"
