@@ -172,13 +172,12 @@ class Systemd:
     def stop(self, *units):
         self._do(["systemctl", "stop", "--", *units])
 
-    # What starts at boot is a matter of links on the disk: without reading every unit again it takes no time.
-
     def enable(self, unit):
-        self._do(["systemctl", "enable", "--quiet", "--no-reload", "--", unit])
+        # With a reload: without one, systemd goes on telling that the unit is not enabled.
+        self._do(["systemctl", "enable", "--quiet", "--", unit])
 
     def disable(self, *units):
-        self._do(["systemctl", "disable", "--quiet", "--no-reload", "--", *units])
+        self._do(["systemctl", "disable", "--quiet", "--", *units])
 
     def log(self, unit, since, lines):
         """The unit's last lines since that moment (seconds since 1970), oldest first."""

@@ -128,7 +128,7 @@ def test_what_is_said_to_systemd():
     assert host.commands == [
         ["systemctl", "restart", "--no-block", "--", "a.service"],
         ["systemctl", "stop", "--", "a.service"],
-        ["systemctl", "enable", "--quiet", "--no-reload", "--", "a.service"],
+        ["systemctl", "enable", "--quiet", "--", "a.service"],
         ["systemctl", "reset-failed", "--", "a.service"],
         ["systemctl", "daemon-reload"],
     ]

@@ -50,7 +50,7 @@ def test_a_lone_host_is_never_left_out(value_of):
     ("units", "superfluous"),
     [
         (["shop@8000.service", "shop@18000.service"], []),
-        (["shop@8000.service", "shop@8001.service", "shop@.service"], ["shop@8001.service", "shop@.service"]),
+        (["shop@8000.service", "shop@8001.service", "shop@.service"], ["shop@.service", "shop@8001.service"]),
     ],
 )
 def test_units_that_the_model_does_not_have_are_superfluous(value_of, units, superfluous):
