@@ -37,30 +37,19 @@ class BlueGreen(GatedServices):
         self.serving = serving
         self.former = self.activation.live()
         self._ask_through_proxy = http_probe(proxy, proxy["url"]) if proxy else None
+        self._before = None  # what was live, once it is not any more
 
     def plan(self):
         super().plan()
         # That the new set does not run yet, and that the old one is to go, is how it is done, not why.
         del self.reasons[0 if self.activation.is_live() else 1 :]
 
-    def run(self):
-        """Carry the plan out. Raises GatehouseError, with the evidence, when the live release stays the live one."""
-        before = None
-        try:
-            served = self._ask_through_proxy and self._ask_through_proxy(ONE_QUESTION)
-            self._start_beside()
-            before = self._commit()
-            if served:
-                self._see_switch(served)
-        except GatehouseError as failure:
-            raise self._abandon(failure, before) from failure
-        except OSError as error:
-            failure = GatehouseError(
-                "the release could not be made live: %s" % error, cause="unwritable", hint="df -h; df -i"
-            )
-            raise self._abandon(failure, before) from error
-        self.outcome = "healthy"
-        self._retire()
+    def _bring_about(self):
+        served = self._ask_through_proxy and self._ask_through_proxy(ONE_QUESTION)
+        self._start_beside()
+        self._before = self._commit()
+        if served:
+            self._see_switch(served)
 
     def _start_beside(self):
         """Bring the new set up, all its instances at once, and pass the gate with each."""
@@ -100,12 +89,12 @@ class BlueGreen(GatedServices):
 
     # When it can't be made live
 
-    def _abandon(self, failure, before):
+    def _undo(self, failure):
         """Leave the former release the live one, take the new set away, and measure what serves."""
         self.outcome = "failed"
         try:
-            if before:
-                self.activation.flip_back(before)
+            if self._before:
+                self.activation.flip_back(self._before)
                 self.timeline.tell("%s names %s again" % (self.activation.link, self.former))
             if self.on_failure == "revert":
                 self._take_away(self.services)

@@ -194,7 +194,21 @@ class GatedServices:
             self.activation.installed(service.name) is not None or self.manager.state(service.name).active == "active"
         )
 
-    # What both ways do
+    def run(self):
+        """Carry the plan out. Raises GatehouseError, with the evidence, when it went back or failed."""
+        try:
+            self._bring_about()
+        except GatehouseError as failure:  # a gate that stays shut, or systemd that refuses the unit altogether
+            raise self._undo(failure) from failure
+        except OSError as error:
+            failure = GatehouseError(
+                "the release could not be made live: %s" % error, cause="unwritable", hint="df -h; df -i"
+            )
+            raise self._undo(failure) from error
+        self.outcome = "healthy"
+        self._retire()
+
+    # What both ways do; _bring_about and _undo are their own
 
     def _enable(self, service, state):
         if self._wants_enabling(state):

@@ -19,6 +19,7 @@ class GatedRestart(GatedServices):
     def __init__(self, *args, rotation=None, **options):
         super().__init__(*args, **options)
         self.rotation = rotation
+        self._visited = []  # (service, its state and its unit before), as far as this run has come
 
     def plan(self):
         super().plan()
@@ -26,30 +27,18 @@ class GatedRestart(GatedServices):
         self.reasons += ["%s was left out of the rotation" % service.name for service in out]
         self.changed = self.changed or bool(out)
 
-    def run(self):
-        """Carry the plan out. Raises GatehouseError, with the evidence, when it went back or failed."""
-        visited = []
-        try:
-            for service, state, due in self.planned:
-                visited.append((service, state, self.activation and self.activation.installed(service.name)))
-                if due:
-                    self._replace(service, state)
-                else:
-                    self._pass_gate(service, Watch(self, service, None), self.now())
-                if self.rotation:
-                    self.rotation.put_back(str(service.port))
-                self._enable(service, state)
-            if self.activation:
-                self._commit()
-        except GatehouseError as failure:  # a gate that stays shut, or systemd that refuses the unit altogether
-            raise self._put_back(failure, visited) from failure
-        except OSError as error:
-            failure = GatehouseError(
-                "the release could not be made live: %s" % error, cause="unwritable", hint="df -h; df -i"
-            )
-            raise self._put_back(failure, visited) from error
-        self.outcome = "healthy"
-        self._retire()
+    def _bring_about(self):
+        for service, state, due in self.planned:
+            self._visited.append((service, state, self.activation and self.activation.installed(service.name)))
+            if due:
+                self._replace(service, state)
+            else:
+                self._pass_gate(service, Watch(self, service, None), self.now())
+            if self.rotation:
+                self.rotation.put_back(str(service.port))
+            self._enable(service, state)
+        if self.activation:
+            self._commit()
 
     def _replace(self, service, state):
         """One instance: out of the rotation, drained, restarted as what it is to be, gated, and back."""
@@ -74,19 +63,19 @@ class GatedRestart(GatedServices):
 
     # When a gate stays shut
 
-    def _put_back(self, failure, visited):
+    def _undo(self, failure):
         """Undo what this run did, gate the undo too, and say how it ended."""
         self.outcome = "failed"
         if self.on_failure == "revert" and self.activation and not self.activation.is_live():
-            self.outcome, note = self._go_back(self.activation.live(), visited)
+            self.outcome, note = self._go_back(self.activation.live())
             failure.message = "%s\n%s" % (failure.message, note)
             self.timeline.tell(note)
         return failure
 
-    def _go_back(self, former, visited):
+    def _go_back(self, former):
         # What did not run before must not run now; what ran, or failed, gets the former release back.
-        ran = [service for service, state, _unit in visited if former and state.active != "inactive"]
-        new = [(service, unit) for service, _state, unit in visited if service not in ran]
+        ran = [service for service, state, _unit in self._visited if former and state.active != "inactive"]
+        new = [(service, unit) for service, _state, unit in self._visited if service not in ran]
         try:
             if new:
                 self.manager.stop(*[service.name for service, _unit in new])

@@ -23,3 +23,21 @@ def value_of():
         return templar.template(variables[name])
 
     return value
+
+
+@pytest.fixture
+def an_app():
+    """Give an app of the model, changed as told."""
+
+    def app(**changes):
+        return {
+            "name": "shop",
+            "runtime": "uvicorn",
+            "source": {"directory": "src"},
+            "uvicorn": {"target": "a:b"},
+            "port": 8000,
+            "health": {"path": "/health"},
+            **changes,
+        }
+
+    return app

@@ -7,16 +7,10 @@ from ansible_collections.gatehouse.webapp.plugins.plugin_utils._model import res
 FACTS = {"all_ipv4_addresses": ["192.0.2.11", "10.0.0.11"], "all_ipv6_addresses": ["2001:db8::11"], "fqdn": "app1.lan"}
 
 
-def app(**changes):
-    given = {
-        "name": "shop",
-        "runtime": "uvicorn",
-        "source": {"directory": "src"},
-        "uvicorn": {"target": "a:b"},
-        "port": 8000,
-        "health": {"path": "/health"},
-    }
-    return resolve([{**given, **changes}], [])["apps"][0]
+@pytest.fixture
+def app(an_app):
+    """Give an app as the filter resolve gives it."""
+    return lambda **changes: resolve([an_app(**changes)], [])["apps"][0]
 
 
 @pytest.mark.parametrize(
@@ -28,19 +22,19 @@ def app(**changes):
         (["app1", "app2"], "app1"),
     ],
 )
-def test_a_host_is_found_among_those_of_the_app(value_of, hosts, file):
+def test_a_host_is_found_among_those_of_the_app(value_of, app, hosts, file):
     host = {"inventory_hostname": "app1", "ansible_facts": FACTS, "app_release_app": app(hosts=hosts, listen="::")}
     assert value_of("app_release", "__app_release_part", **host)["when"] == "/run/gatehouse/rotation/shop/" + file
 
 
-def test_a_host_that_is_none_of_the_apps_has_no_part(value_of):
+def test_a_host_that_is_none_of_the_apps_has_no_part(value_of, app):
     apart = app(hosts=["10.0.0.12", "10.0.0.13"], listen="::")
     host = {"inventory_hostname": "app1", "ansible_facts": FACTS, "app_release_app": apart}
     assert value_of("app_release", "__app_release_address", **host).strip() == ""
     assert value_of("app_release", "__app_release_part", **host) == {}
 
 
-def test_a_lone_host_is_never_left_out(value_of):
+def test_a_lone_host_is_never_left_out(value_of, app):
     alone = app(hosts=["10.0.0.11"], listen="::")
     host = {"inventory_hostname": "app1", "ansible_facts": FACTS, "app_release_app": alone}
     assert value_of("app_release", "__app_release_part", **host) == {}
@@ -53,7 +47,7 @@ def test_a_lone_host_is_never_left_out(value_of):
         (["shop@8000.service", "shop@8001.service", "shop@.service"], ["shop@.service", "shop@8001.service"]),
     ],
 )
-def test_units_that_the_model_does_not_have_are_superfluous(value_of, units, superfluous):
+def test_units_that_the_model_does_not_have_are_superfluous(value_of, app, units, superfluous):
     found = {"files": [{"path": "/etc/systemd/system/" + name} for name in units]}
     assert (
         value_of("app_release", "__app_release_superfluous", app_release_app=app(), __app_release_units=found)
@@ -61,7 +55,7 @@ def test_units_that_the_model_does_not_have_are_superfluous(value_of, units, sup
     )
 
 
-def test_history_is_a_line_for_each_release_and_what_changed(value_of):
+def test_history_is_a_line_for_each_release_and_what_changed(value_of, app):
     history = {
         "live": "r2",
         "target": "r1",
@@ -86,7 +80,7 @@ def test_history_is_a_line_for_each_release_and_what_changed(value_of):
     ("said", "words"),
     [("this one failed with exit status 3: x", ""), ("", "or took more than migrate_timeout, 300 s")],
 )
-def test_a_migration_that_said_nothing_took_too_long(value_of, said, words):
+def test_a_migration_that_said_nothing_took_too_long(value_of, app, said, words):
     migration = {"stderr": said}
     told = value_of("app_release", "__app_release_late", app_release_app=app(), __app_release_migration=migration)
     assert told.strip() == words

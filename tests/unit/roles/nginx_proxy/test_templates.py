@@ -139,16 +139,9 @@ def test_an_api_route(rendered):
     assert one(location, "proxy_next_upstream_timeout") == ["10s"]
 
 
-UVICORN = {
-    "name": "api",
-    "runtime": "uvicorn",
-    "source": {"directory": "src"},
-    "uvicorn": {"target": "a:b"},
-    "port": 8000,
-    "instances": 2,
-    "health": {"path": "/health"},
-    "drain_timeout": 90,
-}
+@pytest.fixture
+def uvicorn(an_app):
+    return an_app(name="api", instances=2, drain_timeout=90)
 
 
 def members(block):
@@ -164,8 +157,8 @@ def lookups(site):
     return found
 
 
-def test_a_blue_green_app_is_looked_up_for_each_request(rendered):
-    files = rendered([SITE], apps=[UVICORN])
+def test_a_blue_green_app_is_looked_up_for_each_request(rendered, uvicorn):
+    files = rendered([SITE], apps=[uvicorn])
     upstreams = blocks(files["upstreams.conf"], "upstream")
     blue = ["127.0.0.1:%d max_fails=0" % port for port in (8000, 8001)]
     green = ["127.0.0.1:%d max_fails=0" % port for port in (18000, 18001)]
@@ -177,8 +170,8 @@ def test_a_blue_green_app_is_looked_up_for_each_request(rendered):
     ]
 
 
-def test_a_release_beside_the_live_one_is_not_asked_for_what_was_answered(rendered):
-    location = blocks(site_of(rendered([SITE], apps=[UVICORN])), "location")["/"]
+def test_a_release_beside_the_live_one_is_not_asked_for_what_was_answered(rendered, uvicorn):
+    location = blocks(site_of(rendered([SITE], apps=[uvicorn])), "location")["/"]
     assert one(location, "proxy_pass") == ["http://$gatehouse_to_api"]
     assert one(location, "proxy_next_upstream") == ["error", "timeout"]
     # Both of its own, and one of the other set: a request that waited for its body meets a set that has stopped since.
@@ -190,8 +183,8 @@ def test_an_app_without_a_second_set_tries_again_on_a_bad_answer_too(rendered):
     assert one(location, "proxy_next_upstream") == ["error", "timeout", "http_502", "http_503"]
 
 
-def test_a_part_that_is_out_gets_nothing_unless_nobody_else_takes_it(rendered):
-    files = rendered([SITE], apps=[{**UVICORN, "strategy": "restart"}])
+def test_a_part_that_is_out_gets_nothing_unless_nobody_else_takes_it(rendered, uvicorn):
+    files = rendered([SITE], apps=[{**uvicorn, "strategy": "restart"}])
     upstreams = blocks(files["upstreams.conf"], "upstream")
     assert members(upstreams["api.without-8000"]) == ["127.0.0.1:8001 max_fails=0", "127.0.0.1:8000 max_fails=0 backup"]
     assert lookups(site_of(files))[1] == [
@@ -200,9 +193,9 @@ def test_a_part_that_is_out_gets_nothing_unless_nobody_else_takes_it(rendered):
     ]
 
 
-@pytest.mark.parametrize(("apps", "seconds"), [(APPS, "75s"), ([UVICORN], "105s")])
-def test_old_workers_end_after_the_longest_drain(rendered, apps, seconds):
-    assert one(rendered([SITE], apps=apps)["nginx.conf"], "worker_shutdown_timeout") == [seconds]
+def test_old_workers_end_after_the_longest_drain(rendered, uvicorn):
+    for apps, seconds in ((APPS, "75s"), ([uvicorn], "105s")):
+        assert one(rendered([SITE], apps=apps)["nginx.conf"], "worker_shutdown_timeout") == [seconds]
 
 
 def test_a_websocket_route(rendered):

@@ -53,15 +53,7 @@ def test_ssh_comes_first_and_the_rules_of_the_user_last(value_of):
 
 
 @pytest.mark.parametrize(("here", "sources"), [(True, ["192.0.2.20", "192.0.2.21"]), (False, [])])
-def test_an_app_is_exposed_on_its_own_hosts_to_those_who_were_named(value_of, here, sources):
-    app = {
-        "name": "shop",
-        "runtime": "uvicorn",
-        "source": {"directory": "src"},
-        "uvicorn": {"target": "a:b"},
-        "port": 8000,
-        "health": {"path": "/health"},
-        "expose": ["192.0.2.20", "192.0.2.21"],
-    }
+def test_an_app_is_exposed_on_its_own_hosts_to_those_who_were_named(value_of, an_app, here, sources):
+    app = an_app(expose=["192.0.2.20", "192.0.2.21"])
     rules = value_of("ufw", "__ufw_wanted", **CONTAINER, ufw_apps=[app], ufw_sites=[], ufw_expose=here)
     assert [rule["from"] for rule in rules if rule["port"] == 8000] == sources

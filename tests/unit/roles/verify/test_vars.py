@@ -107,19 +107,9 @@ def test_the_report_names_a_health_path_that_no_route_leads_to(value_of):
     )
 
 
-UVICORN = {
-    "name": "shop",
-    "runtime": "uvicorn",
-    "source": {"directory": "src"},
-    "uvicorn": {"target": "a:b"},
-    "port": 8000,
-    "health": {"path": "/health"},
-}
-
-
 @pytest.mark.parametrize(("green", "ports"), [(False, [9000, 8000]), (True, [9000, 18000])])
-def test_the_set_that_serves_is_measured(value_of, green, ports):
-    apps = [{**UVICORN, "name": "in-place", "port": 9000, "strategy": "restart"}, UVICORN]
+def test_the_set_that_serves_is_measured(value_of, an_app, green, ports):
+    apps = [an_app(name="in-place", port=9000, strategy="restart"), an_app()]
     sets = {"results": [{"item": {"name": "shop"}, "stat": {"exists": green}}]}
     services = value_of("verify", "__verify_services", verify_apps=apps, verify_sites=[], __verify_sets=sets)
     assert [service["port"] for _app, service in services] == ports
