@@ -74,7 +74,7 @@ class Activation:
         if former:
             self._flip(former, green)
         else:
-            _remove(self.link)
+            remove(self.link)
 
     def _flip(self, release, green):
         # Of a release that is not live nobody looks for the flag: the link is the one step that counts. For one that
@@ -83,7 +83,7 @@ class Activation:
         if green and not os.path.lexists(flag):
             write(flag, b"")
         if not green:
-            _remove(flag)
+            remove(flag)
         point(self.link, release)
 
     # What a release has passed
@@ -139,7 +139,7 @@ class Activation:
         if self.installed(service) == text:
             return False
         if text is None:
-            _remove(self._path(service))
+            remove(self._path(service))
         else:
             write(self._path(service), text)
         return True
@@ -164,7 +164,7 @@ def point(link, folder):
     if os.path.islink(link) and os.path.realpath(link) == os.path.realpath(folder):
         return False
     staged = link + ".new"
-    _remove(staged)
+    remove(staged)
     os.symlink(os.path.relpath(folder, os.path.dirname(link)), staged)
     os.replace(staged, link)
     return True
@@ -181,7 +181,7 @@ def _read(path):
 def write(path, content, mode=0o644):
     """Replace a file in one step, on the disk before it is seen."""
     staged = path + ".new"
-    _remove(staged)
+    remove(staged)
     with os.fdopen(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
         os.fchmod(file.fileno(), mode)
         file.write(content)
@@ -190,6 +190,6 @@ def write(path, content, mode=0o644):
     os.replace(staged, path)
 
 
-def _remove(path):
+def remove(path):
     if os.path.lexists(path):
         os.unlink(path)

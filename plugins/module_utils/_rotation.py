@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 
-from ansible_collections.gatehouse.webapp.plugins.module_utils._activation import write
+from ansible_collections.gatehouse.webapp.plugins.module_utils._activation import remove, write
 
 
 class Rotation:
@@ -35,5 +35,4 @@ class Rotation:
         write(os.path.join(self.folder, part), b"")
 
     def put_back(self, part):
-        if self.is_out(part):
-            os.unlink(os.path.join(self.folder, part))
+        remove(os.path.join(self.folder, part))

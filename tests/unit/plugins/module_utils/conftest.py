@@ -50,6 +50,7 @@ class SmallHost(Systemd):
         self.enabled = set()
         self.connected = {}  # port: connections that do not end by themselves
         self.effects = []
+        self.forgotten = []
         self.kill_at = None
         self.now = 100.0
         self.asked = []  # (port, release) of each question, whoever asked
@@ -177,7 +178,7 @@ class SmallHost(Systemd):
         self.known = self._files()
 
     def forget_failures(self, unit):
-        pass
+        self.forgotten.append(unit)
 
     def log(self, unit, since, lines):
         return []
@@ -252,9 +253,10 @@ def host(tmp_path, monkeypatch):
         return does
 
     # Every change on disk is an effect too, at which a run can be killed.
-    for name in ("write", "point", "_remove"):
+    for name in ("write", "point", "remove"):
         monkeypatch.setattr(_activation, name, counted(getattr(_activation, name)))
-    monkeypatch.setattr(_rotation, "write", counted(_rotation.write))
+    for name in ("write", "remove"):
+        monkeypatch.setattr(_rotation, name, getattr(_activation, name))
     return small
 
 

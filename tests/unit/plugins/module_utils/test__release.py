@@ -202,6 +202,21 @@ def test_the_live_release_and_the_one_to_go_back_to_stay_however_old(releases):
     assert releases.superfluous(keep=2) == ["r2", "r3", "r4"]
 
 
+def test_the_release_that_is_to_go_live_next_stays(releases):
+    for number in range(4):
+        make(releases, "r%d" % number, at=number)
+    go_live(releases, "r3")
+    assert releases.choose("r0") is True
+    assert releases.choose("r0") is False
+    assert releases.superfluous(keep=2) == ["r1", "r2"]
+
+
+def test_what_is_not_whole_can_not_go_live_next(releases):
+    releases.stage("r1")
+    with pytest.raises(GatehouseError):
+        releases.choose("r1")
+
+
 def test_a_release_that_may_still_be_built_stays_and_an_old_ruin_goes(releases):
     make(releases, "building", at=NOW - LONGEST_BUILD + 60, whole=False)
     make(releases, "ruin", at=NOW - LONGEST_BUILD - 60, whole=False)
@@ -274,6 +289,16 @@ def test_a_disk_too_full_for_a_build_is_refused(releases, free, files, words):
         releases.refuse_full_disk(lambda _path: Disk(free, 1, 10**7, files))
     assert caught.value.cause == "disk_full"
     assert words in caught.value.message
+
+
+def test_a_release_is_not_even_staged_on_a_full_disk(releases, monkeypatch):
+    releases.lay_out()
+    monkeypatch.setattr(
+        Releases, "refuse_full_disk", lambda _self: (_ for _ in ()).throw(GatehouseError("full", cause="disk_full"))
+    )
+    with pytest.raises(GatehouseError):
+        releases.stage("r1")
+    assert os.listdir(releases.folder) == []
 
 
 def test_a_file_system_that_does_not_count_files_is_not_out_of_them(releases):

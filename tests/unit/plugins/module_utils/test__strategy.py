@@ -212,6 +212,7 @@ def test_a_restart_of_what_is_live_changes_sets_too(served):
     made = served.deploy("one", only_stale=False)
     assert made.outcome == "healthy"
     assert (served.live(), served.runs(), served.traffic()) == ("one", on(GREEN, "one"), {"one"})
+    assert (served.root / "current" / "green").exists()
 
 
 def test_check_mode_tells_and_touches_nothing(served):
@@ -223,7 +224,33 @@ def test_check_mode_tells_and_touches_nothing(served):
     assert served.effects == []
 
 
+def test_what_is_taken_away_is_not_listed_as_failed_for_ever(served):
+    served.forgotten.clear()
+    fails(served, "bad")
+    assert served.forgotten[-2:] == ["app@18000.service", "app@18001.service"]
+
+
 # In place
+
+
+def test_a_lone_instance_stays_in_the_rotation(served):
+    """There is nobody to take its place."""
+    host = served
+    host.deploy("one", strategy="restart", blue=(8000,), green=())
+    host.heed("parts")
+    host.effects.clear()
+    host.deploy("two", strategy="restart", blue=(8000,), green=())
+    assert not any("rotation" in effect and effect.startswith("write") for effect in host.effects)
+
+
+def test_a_live_release_that_is_not_well_is_not_taken_away(served):
+    """There is nothing that it replaced: what can be done is to look at it."""
+    served.sick.add("one")
+    served.running.pop("app@8001.service")
+    made, failure = fails(served, "one")
+    assert (made.outcome, failure.cause) == ("failed", "unhealthy")
+    assert (served.live(), served.runs()[8000]) == ("one", "one")
+    assert not any(effect.startswith("stop") for effect in served.effects)
 
 
 def test_instances_are_taken_out_of_the_rotation_while_they_restart(served):
@@ -332,6 +359,15 @@ def test_a_process_in_another_folder_and_a_unit_that_differs_are_restarted(serve
     made = served.deploy("one", strategy="restart", green=())
     assert "runs in %s/releases/two-old/src, not in" % served.root in made.reasons[0]
     assert "the unit file of app@8001.service changed on disk" in made.reasons[1]
+    assert served.runs() == on(BLUE, "one")
+
+
+def test_a_unit_that_was_changed_by_hand_and_taken_up_is_put_right(served):
+    (served.system / "app@8001.service").write_text("by hand")
+    served.reload_definitions()
+    made = served.deploy("one", strategy="restart", green=())
+    assert made.reasons == ["the unit of app@8001.service is not the one of %s/releases/one" % served.root]
+    assert served.effects[-1] == "restart app@8001.service"
     assert served.runs() == on(BLUE, "one")
 
 
