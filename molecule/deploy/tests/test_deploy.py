@@ -123,8 +123,12 @@ while stream.readline() != b"\r\n":
     pass
 while True:
     link.sendall(b"\x81\x82\0\0\0\0hi")
-    first, length = stream.read(2)
-    payload = stream.read(length)
+    first = 0x89
+    while first == 0x89:  # a ping, which wants its pong
+        first, length = stream.read(2)
+        payload = stream.read(length)
+        if first == 0x89:
+            link.sendall(b"\x8a" + bytes([0x80 | length]) + bytes(4) + payload)
     if first == 0x88:
         print(struct.unpack("!H", payload[:2])[0])
         break
