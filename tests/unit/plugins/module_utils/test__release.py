@@ -293,9 +293,11 @@ def test_a_disk_too_full_for_a_build_is_refused(releases, free, files, words):
 
 def test_a_release_is_not_even_staged_on_a_full_disk(releases, monkeypatch):
     releases.lay_out()
-    monkeypatch.setattr(
-        Releases, "refuse_full_disk", lambda _self: (_ for _ in ()).throw(GatehouseError("full", cause="disk_full"))
-    )
+
+    def full(_self):
+        raise GatehouseError("full", cause="disk_full")
+
+    monkeypatch.setattr(Releases, "refuse_full_disk", full)
     with pytest.raises(GatehouseError):
         releases.stage("r1")
     assert os.listdir(releases.folder) == []
