@@ -291,7 +291,7 @@ def _where(host, port):
     return "[%s]:%d" % (host, port) if ":" in host else "%s:%d" % (host, port)
 
 
-def _resolve(host, port, deadline):
+def resolve(host, port, deadline):
     """getaddrinfo knows no time limit, so it runs beside and is left behind when it takes too long."""
     result = []
 
@@ -314,7 +314,7 @@ def _resolve(host, port, deadline):
 
 def _connect(host, port, deadline):
     """Try each address of the name; one that hangs gets only its share of the time that is left."""
-    addresses = _resolve(host, port, deadline)
+    addresses = resolve(host, port, deadline)
     for position, (family, kind, protocol, _name, address) in enumerate(addresses):
         last = position == len(addresses) - 1
         connection = None

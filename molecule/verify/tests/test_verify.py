@@ -60,7 +60,21 @@ BREAKS = {
     "something drops packets before nginx": (
         "iptables -I INPUT -i eth0 -p tcp --dport 80 -j DROP",
         "iptables -D INPUT -i eth0 -p tcp --dport 80 -j DROP",
-        ["Stage 5 of 6, health from the control node", "no complete answer"],
+        [
+            "Stage 5 of 6, health from the control node",
+            "no complete answer",
+            "a rule of the host's packet filter that is not UFW's drops connections to port 80",
+            "-A INPUT -i eth0 -p tcp -m tcp --dport 80 -j DROP",
+        ],
+    ),
+    "something drops packets before they come to the host": (
+        "iptables -t raw -I PREROUTING -i eth0 -p tcp --dport 80 -j DROP",
+        "iptables -t raw -D PREROUTING -i eth0 -p tcp --dport 80 -j DROP",
+        [
+            "Stage 5 of 6, health from the control node",
+            "something in front of the host stops it, as a cloud's security group does",
+            "tcpdump -ni any 'tcp port 80'",
+        ],
     ),
     "upgrade headers are missing": (
         f"sed -i 's/Upgrade $http_upgrade/Upgrade \"\"/' {NGINX_SET} && systemctl reload nginx",

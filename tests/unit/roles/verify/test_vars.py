@@ -118,3 +118,23 @@ def test_the_set_that_serves_is_measured(value_of, an_app, green, ports):
 def test_on_a_proxy_no_service_is_measured_and_the_report_says_nothing_of_one(value_of):
     skipped = {"results": [{"skipped": True, "item": [{}, {"name": "web@1.service", "port": 8000}]}]}
     assert measured(value_of, __verify_on_ports=skipped)[0] == "UFW is active and lets through: 80"
+
+
+BAD = {"verdict": "ufw", "ok": False, "evidence": ["from the control node: silence", "packet filter: drop"]}
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        ({}, ""),
+        ({"__verify_reach": {"skipped": True}}, ""),
+        ({"__verify_reach": {"failed": True, "msg": "the module broke"}}, ""),
+        ({"__verify_reach": {"verdicts": [{"verdict": "open", "ok": True}]}}, ""),
+        (
+            {"__verify_reach": {"msg": "UFW drops it\nNext: ufw status", "verdicts": [{"ok": True}, BAD]}},
+            "\n\nWhy: UFW drops it\nNext: ufw status\nfrom the control node: silence\npacket filter: drop",
+        ),
+    ],
+)
+def test_why_a_port_cannot_be_reached_is_told_where_it_is_known(value_of, host, why):
+    assert value_of("verify", "__verify_why", **host).rstrip(" ") == why
