@@ -57,6 +57,7 @@ def write(name, path, text):
 def play(name, tasks, expect_failure=False):
     """The wall seconds of a play of these tasks (YAML text, a list), and what it printed."""
     path = Path(host.FILES) / f"{name}.yml"
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("---\n- hosts: all\n  gather_facts: false\n  tasks:\n" + indent(tasks, 4))
     begin = time.monotonic()
     result = host.play(name, path)

@@ -55,14 +55,23 @@ def test_everything_else_is_denied_and_the_firewall_starts_at_boot(host):
     assert "ENABLED=yes" in host.file("/etc/ufw/ufw.conf").content_string
 
 
-@pytest.mark.parametrize("port", ["8443", "9200"])
+@pytest.mark.parametrize("port", ["8443", "9200", "2022"])
 def test_what_no_site_and_no_rule_asks_for_any_more_is_removed(rules, port):
     assert not [rule for rule in rules if rule.startswith(port)]
 
 
-@pytest.mark.parametrize("rule", ["7000/tcp", "2022/tcp"])
-def test_rules_made_by_hand_and_those_for_ssh_stay(rules, rule):
-    assert rule in rules
+def test_rules_made_by_hand_stay_in_their_places(host):
+    assert host.check_output("ufw show added").splitlines()[1:3] == [
+        "ufw allow 7000/tcp comment 'by hand'",
+        "ufw limit 9300/tcp",
+    ]
+
+
+def test_the_files_are_to_the_letter_what_ufw_itself_writes(host):
+    files = "/etc/ufw/user.rules /etc/ufw/user6.rules"
+    before = host.check_output(f"cat {files}")
+    host.check_output("ufw logging low")
+    assert host.check_output(f"cat {files}") == before
 
 
 def test_a_wrong_rule_is_refused_before_anything_is_touched(host):

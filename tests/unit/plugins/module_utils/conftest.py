@@ -10,6 +10,7 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils import (
     _blue_green,
     _gated,
     _rotation,
+    _ufw_kernel,
 )
 from ansible_collections.gatehouse.webapp.plugins.module_utils._activation import Activation
 from ansible_collections.gatehouse.webapp.plugins.module_utils._gate import GATE
@@ -263,3 +264,26 @@ def host(tmp_path, monkeypatch):
 @pytest.fixture
 def killed():
     return Killed
+
+
+def iptables_restore(saved, text):
+    """What iptables-restore --noflush makes of a filter table, as iptables-save tells it."""
+    table = _ufw_kernel.read_table(saved)
+    for line in _ufw_kernel.filter_lines(text):
+        words = line.split()
+        if line.startswith(":"):
+            table.policies[words[0][1:]] = words[1]
+            table.rules[words[0][1:]] = [] if words[1] == "-" else table.rules.get(words[0][1:], [])
+        elif words[0] == "-D":
+            table.rules[words[1]].remove("-A" + line[2:])
+        elif words[0] == "-A":
+            table.rules[words[1]].append(line)
+        else:
+            table.rules[words[1]].insert(0, "-A" + line[2:])
+    heads = [f":{chain} {policy} [0:0]" for chain, policy in table.policies.items()]
+    return "\n".join(["*filter", *heads, *(rule for rules in table.rules.values() for rule in rules), "COMMIT", ""])
+
+
+@pytest.fixture(name="iptables_restore")
+def the_iptables_restore():
+    return iptables_restore
