@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: openings
 short_description: Check what should be let in from outside, and write it out network by network
-version_added: 0.1.0
+version_added: 0.2.0
 author:
   - The gatehouse.webapp authors
 description:

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: security_group_plan
 short_description: Work out what an AWS security group lacks, and what it lets in
-version_added: 0.1.0
+version_added: 0.2.0
 author:
   - The gatehouse.webapp authors
 description:

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: reachability
 short_description: Say from the control node which ports of a host are open, and why the others are not
-version_added: 0.1.0
+version_added: 0.2.0
 description:
   - Opens a TCP connection to each port, from the control node, over IPv4 and IPv6, all at once, and asks the host itself for its
     addresses, its listeners and its packet filter. From both follows one verdict for each port and address.

@@ -8,8 +8,8 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: ufw_policy
 short_description: The whole policy of UFW in one call, without a moment without a firewall
-version_added: 0.1.0
-author: The gatehouse.webapp authors (@gatehouse-webapp)
+version_added: 0.2.0
+author: The gatehouse.webapp authors (@gatehouse)
 description:
   - Brings UFW's rules, its default policy and its logging to what the options say, for IPv4 and IPv6, and switches it on.
   - >-
