@@ -168,7 +168,7 @@ def test_a_websocket_outlives_the_switch_and_is_told_to_go_after_the_drain(sessi
 @pytest.mark.usefixtures("good")
 def test_a_release_that_fails_is_not_seen_by_anyone():
     run = deploy(
-        "bad", uvicorn={"target": "app.never_healthy:app"}, health={**MODEL["webapp_apps"][0]["health"], "timeout": 3}
+        "bad", uvicorn={"target": "app.never_healthy:app"}, health={**MODEL["webapp_apps"][0]["health"], "timeout": 10}
     )
     assert (run.failure["cause"], run.failure["outcome"]) == ("unhealthy", "reverted")
     assert "went on serving, and is healthy" in run.failure["msg"]
