@@ -39,10 +39,20 @@ def _check_app(place, app, problems):
     if runtime is None:
         return
     for key, entry in _schema.APP.items():
-        if entry.get("only", runtime) != runtime and _is_given(entry, app[key]):
-            problems.append("%s.%s: is only for runtime %s. Leave it out" % (place, key, entry["only"]))
-    if runtime == "uvicorn":
-        _check_uvicorn_app(place, app, problems)
+        if runtime not in entry.get("only", (runtime,)) and _is_given(entry, app[key]):
+            problems.append(
+                "%s.%s: is not for runtime %s, only for %s. Leave it out"
+                % (place, key, runtime, _listed(entry["only"]))
+            )
+    for key in _schema.NEEDED[runtime]:
+        if app[key] is None and not mentions(problems, "%s.%s" % (place, key)):
+            problems.append("%s.%s: missing. Write: %s" % (place, key, snippet(key, _schema.APP[key]["example"])))
+    if runtime in _schema.BUILT:
+        _check_built_app(place, app, problems)
+    if runtime in _schema.RUN:
+        _check_run_app(place, app, problems)
+    if app["pm2"]:
+        _check_pm2(place, app, problems)
     if app["port"] is not None and app["instances"] is not None:
         last = app["port"] + app["instances"] - 1
         if last > 65535:
@@ -58,6 +68,11 @@ def _check_app(place, app, problems):
         )
 
 
+def _listed(words):
+    """a, b and c"""
+    return " and ".join(part for part in (", ".join(words[:-1]), words[-1]) if part)
+
+
 def _is_given(entry, value):
     """Whether the value says more than the default does. (A mapping of options has its defaults by now.)"""
     default = entry.get("default")
@@ -66,12 +81,19 @@ def _is_given(entry, value):
     return value not in (None, default)
 
 
-def _check_uvicorn_app(place, app, problems):
-    for key in ("source", "uvicorn"):
-        if app[key] is None and not mentions(problems, "%s.%s" % (place, key)):
-            problems.append("%s.%s: missing. Write: %s" % (place, key, snippet(key, _schema.APP[key]["example"])))
+def _check_built_app(place, app, problems):
     if app["source"]:
         _check_source(place + ".source", app["source"], problems)
+    env = app["env"] or {}
+    for name in app["required_env"] or []:
+        if not env.get(name) and not mentions(problems, "%s.env.%s" % (place, name)):
+            problems.append(
+                "%s.env.%s: %s, and required_env asks for it. Write: %s"
+                % (place, name, "empty" if name in env else "missing", snippet("env", {name: "..."}))
+            )
+
+
+def _check_run_app(place, app, problems):
     if app["port"] is not None and app["port"] < 1024:
         problems.append(
             "%s.port: %d is below 1024, which the app's user may not listen on. Write: %s"
@@ -79,12 +101,33 @@ def _check_uvicorn_app(place, app, problems):
         )
     _check_places(place, app, problems)
     _check_green_port(place, app, problems)
-    env = app["env"] or {}
-    for name in app["required_env"] or []:
-        if not env.get(name) and not mentions(problems, "%s.env.%s" % (place, name)):
+
+
+def _check_pm2(place, app, problems):
+    pm2 = app["pm2"]
+    given = [key for key in ("script", "npm") if pm2[key] is not None]
+    if len(given) != 1:
+        if given or not mentions(problems, place + ".pm2"):
             problems.append(
-                "%s.env.%s: %s, and required_env asks for it. Write: %s"
-                % (place, name, "empty" if name in env else "missing", snippet("env", {name: "..."}))
+                "%s.pm2: %s. Write one of: %s"
+                % (
+                    place,
+                    "has script and npm, which exclude each other" if given else "says no program",
+                    "; ".join(snippet(key, _schema.PM2[key]["example"]) for key in ("script", "npm")),
+                )
+            )
+    elif pm2["npm"] is not None:
+        wrong = "node_args" if pm2["node_args"] else "workers" if (pm2["workers"] or 1) > 1 else None
+        if wrong:
+            problems.append(
+                "%s.pm2.%s: is only for a script that PM2 runs itself, and npm is another program. Write the file that the npm"
+                " script runs: %s" % (place, wrong, snippet("script", _schema.PM2["script"]["example"]))
+            )
+    for name in ("PORT", "PM2_HOME"):
+        if name in (app["env"] or {}):
+            problems.append(
+                "%s.env.%s: is set for each instance%s. Leave it out"
+                % (place, name, ", from the model's port" if name == "PORT" else "")
             )
 
 
@@ -127,7 +170,7 @@ def _check_green_port(place, app, problems):
 
 def strategy_of(app):
     """How the app's releases go live: as it says, else beside each other where the proxy is on the same host."""
-    if app["runtime"] != "uvicorn":
+    if app["runtime"] not in _schema.RUN:
         return None
     apart = any(not is_local(host) for host in app["hosts"] or [])
     return app["strategy"] or ("restart" if apart else "blue_green")
@@ -203,7 +246,7 @@ def local_ports(app):
     """The ports the app takes on its own host; none where it runs elsewhere or isn't known."""
     if app["port"] is None or app["instances"] is None or app["port"] + app["instances"] > 65536:
         return []
-    if app["runtime"] != "uvicorn" and not any(is_local(host) for host in app["hosts"] or []):
+    if app["runtime"] not in _schema.RUN and not any(is_local(host) for host in app["hosts"] or []):
         return []
     firsts = [app["port"]] + ([green_port_of(app)] if strategy_of(app) == "blue_green" else [])
     return [first + index for first in firsts for index in range(app["instances"])]
@@ -307,6 +350,8 @@ def _check_routes(sites, apps, problems):
             _check_route(route_place, route, problems)
             if all_named and route["app"] is not None and route["app"] not in by_name:
                 problems.append(_no_such_app(route_place, route["app"], sorted(by_name)))
+            if route["app"] in by_name and by_name[route["app"]]["runtime"] == "static":
+                _check_route_to_files(route_place, route, problems)
         for name in dict.fromkeys(route["app"] for route in routes):
             if name in by_name:
                 _check_websocket_route(place, routes, by_name[name], problems)
@@ -329,6 +374,15 @@ def _check_route(place, route, problems):
         for key, entry in _schema.ROUTE.items():
             if entry.get("only") == "app" and _is_given(entry, route[key]):
                 problems.append("%s.%s: is only for a route to an app. Leave it out" % (place, key))
+
+
+def _check_route_to_files(place, route, problems):
+    for key, entry in _schema.ROUTE.items():
+        if entry.get("only") == "app" and _is_given(entry, route[key]):
+            problems.append(
+                "%s.%s: %s is an app of files, which nginx serves itself. Leave it out, or lead the route to an app that runs"
+                % (place, key, route["app"])
+            )
 
 
 def _no_such_app(place, name, names):

@@ -62,11 +62,11 @@ def resolve(apps, sites, directory=""):
 
 def _derive_app(app, directory):
     name = app["name"]
-    managed = app["runtime"] == "uvicorn"
-    ports = [app["port"] + index for index in range(app["instances"])]
+    built = app["runtime"] in _schema.BUILT
+    run = app["runtime"] in _schema.RUN
+    ports = [app["port"] + index for index in range(app["instances"])] if app["port"] else []
     strategy = strategy_of(app)
-    first_green = green_port_of(app)
-    green_ports = [first_green + index for index in range(app["instances"])] if strategy == "blue_green" else []
+    green_ports = [green_port_of(app) + index for index in range(len(ports))] if strategy == "blue_green" else []
     source = app["source"]
     if source:
         for key in ("directory", "archive"):
@@ -75,21 +75,36 @@ def _derive_app(app, directory):
     return dict(
         app,
         source=source,
-        user=name if managed else None,
-        root="/srv/" + name if managed else None,
-        state_dir="/var/lib/" + name if managed else None,
-        log_dir="/var/log/" + name if managed and app["log_file"] else None,
-        unit=name + "@.service" if managed else None,
-        services=_services(name, ports) if managed else [],
+        user=name if built else None,
+        root="/srv/" + name if built else None,
+        state_dir="/var/lib/" + name if built else None,
+        log_dir="/var/log/" + name if run and app["log_file"] else None,
+        unit=name + "@.service" if run else None,
+        services=_services(name, ports) if run else [],
         green=_services(name, green_ports),
         ports=ports,
-        apart=managed and not any(is_local(host) for host in app["hosts"]),
+        apart=run and not any(is_local(host) for host in app["hosts"]),
         strategy=strategy,
         green_port=green_ports[0] if green_ports else None,
-        rotation="/run/gatehouse/rotation/" + name if managed else None,
-        gate_address=_gate_address(app["listen"]) if managed else None,
-        upstream=_derive_upstream(app, strategy, ports, green_ports),
+        rotation="/run/gatehouse/rotation/" + name if run else None,
+        gate_address=_gate_address(app["listen"]) if run else None,
+        upstream=_derive_upstream(app, strategy, ports, green_ports) if ports else None,
+        files=_derive_files(app),
     )
+
+
+def _derive_files(app):
+    """What nginx serves of an app of files, through the link that names its live release."""
+    static = app["static"]
+    if app["runtime"] != "static":
+        return None
+    folder = os.path.normpath(os.path.join("src", static["app_dir"], static["root"]))
+    return {
+        "below": folder,
+        "root": "/srv/%s/current/%s" % (app["name"], folder),
+        "index": static["index"],
+        "spa": static["spa"],
+    }
 
 
 def _services(name, ports):
@@ -115,7 +130,7 @@ def _derive_upstream(app, strategy, ports, green_ports):
     alternatives = []
     if strategy == "blue_green":
         alternatives.append(("green", None, "/srv/%s/current/green" % name, green, every))
-    elif app["runtime"] == "uvicorn":
+    elif app["runtime"] in _schema.RUN:
         parts = [(str(port), servers(app["hosts"], [port])) for port in ports]
         if not any(is_local(host) for host in app["hosts"]):
             parts = [(host, servers([host], ports)) for host in app["hosts"]]
@@ -140,7 +155,7 @@ def _derive_upstream(app, strategy, ports, green_ports):
 def _derive_proxy(app, probes):
     """How the app is asked through the proxy on its own host; None where no site leads to its health."""
     found = [probe for probe in probes if probe["app"] == app["name"] and probe["path"]]
-    if not found or not app["upstream"]["backup"]:
+    if not found or not (app["files"] or app["upstream"]["backup"]):
         return None
     probe = found[0]
     return {"url": "%s://127.0.0.1:%d%s" % (probe["scheme"], probe["port"], probe["path"]), "host": probe["host"]}
@@ -177,12 +192,12 @@ def _derive_site(site, apps):
         if not any(route["path"] == path for route in site["routes"]):
             bare = {key: copy.deepcopy(entry.get("default")) for key, entry in _schema.ROUTE.items()}
             bare.update(path=path, app=name, rate="none", access_log=False)
-            routes.append(_derive_route(bare, site, exact=True))
+            routes.append(_derive_route(bare, site, by_name, exact=True))
     for route in site["routes"]:
         if route["app"] and health_paths.get(route["app"]) == route["path"]:
             route = dict(route, rate=route["rate"] or "none")
             route["access_log"] = bool(route["access_log"])
-        routes.append(_derive_route(route, site, exact=False))
+        routes.append(_derive_route(route, site, by_name, exact=False))
 
     zones = []
     for route in routes:
@@ -204,7 +219,7 @@ def _health_paths(routes, by_name):
     One of the app's own routes covers it, or the site has a single app: then the path is taken out of whatever
     covers it (a static folder at /, say) by an exact route.
     """
-    names = list(dict.fromkeys(route["app"] for route in routes if route["app"]))
+    names = [name for name in dict.fromkeys(route["app"] for route in routes) if name and by_name[name]["health"]]
     paths = {}
     for name in names:
         path = by_name[name]["health"]["path"].split("?")[0]
@@ -216,8 +231,13 @@ def _health_paths(routes, by_name):
     return paths
 
 
-def _derive_route(route, site, exact):
+def _derive_route(route, site, by_name, exact):
     kind = next(key for key in ROUTE_TARGETS if route[key] is not None)
+    files = by_name[route["app"]]["files"] if kind == "app" else None
+    if kind == "static":
+        files = {"root": route["static"], "index": "index.html", "spa": False}
+    if files:
+        kind = "static"
     defaults = _schema.ROUTE_DEFAULTS["websocket" if route["websocket"] else kind]
     filled = {
         key: copy.deepcopy(defaults[key]) if value is None and key in defaults else value
@@ -234,7 +254,8 @@ def _derive_route(route, site, exact):
         exact=exact,
         body_size=route["body_size"] or site["client_max_body_size"],
         access_log=site["access_log"] if route["access_log"] is None else route["access_log"],
-        upstream=route["app"],
+        upstream=route["app"] if kind == "app" else None,
+        files=files and {key: files[key] for key in ("root", "index", "spa")},
         zone=None,
     )
 
@@ -259,6 +280,11 @@ def _derive_probes(site, apps):
     probes = []
     for name in dict.fromkeys(route["app"] for route in routes if route["app"]):
         app = by_name[name]
+        if app["files"]:
+            health = {key: copy.deepcopy(entry.get("default")) for key, entry in _schema.HEALTH.items()}
+            health["path"] = next(route["path"] for route in routes if route["app"] == name)
+            health_paths[name] = health["path"]
+            app = dict(app, health=health)
         websocket = (app["websocket"] or {}).get("path")
         route = route_for(routes, websocket) if websocket else None
         reachable = route is not None and route["app"] == name and route["websocket"]

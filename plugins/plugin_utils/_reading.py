@@ -222,10 +222,10 @@ def snippet(key, value):
 
 
 def minimal(schema):
-    """The smallest right item: its required keys. (An app's uvicorn and source are required by its runtime.)"""
+    """The smallest right item: its required keys. (Some keys of an app are required by its runtime.)"""
     item = {key: entry["example"] for key, entry in schema.items() if entry.get("required")}
     if schema is _schema.APP:
-        item.update({key: schema[key]["example"] for key in ("source", "uvicorn")})
+        item.update({key: schema[key]["example"] for key in _schema.NEEDED[item["runtime"]]})
     return item
 
 

@@ -9,7 +9,7 @@ check: a function of the value: None when it is right, else the end of the sente
 suggest: a function of a wrong value: the right one it was probably meant to be, or None.
 texts: the values of this free mapping are texts; numbers and booleans become texts ("1", "true").
 names: a check of the keys of this free mapping.
-only: the runtime (of an app) or the kind (of a route) this key belongs to.
+only: the runtimes (of an app) or the kind (of a route) this key belongs to.
 """
 
 from __future__ import annotations
@@ -86,6 +86,11 @@ RESERVED_NAMES = {
     "www-data",
 }
 
+# Runtimes whose apps run as units of the host; whose code is brought there, built and kept as releases; that listen on a port.
+RUN = ("uvicorn", "pm2")
+BUILT = ("uvicorn", "pm2", "static")
+LISTENING = ("uvicorn", "pm2", "external")
+
 # What uvicorn is told on its command line by the model itself.
 OWNED_ARGS = {
     "--app-dir": "uvicorn.app_dir",
@@ -154,9 +159,15 @@ def suggest_app_name(value):
 
 
 def check_subfolder(value):
-    if not re.fullmatch(r"[A-Za-z0-9._/-]*", value) or value.startswith("/") or ".." in value.split("/"):
-        return "is not a folder below the source folder"
-    return None
+    return None if _is_below(value) else "is not a folder below the source folder"
+
+
+def check_subpath(value):
+    return None if value and _is_below(value) else "is not a file below the source folder"
+
+
+def _is_below(path):
+    return re.fullmatch(r"[A-Za-z0-9._/@-]*", path) and not path.startswith("/") and ".." not in path.split("/")
 
 
 def check_file_path(value):
@@ -313,6 +324,39 @@ UVICORN = {
     "extra_args": dict(type="list", elements="str", default=[], example=["--no-access-log"], check=check_extra_arg),
 }
 
+PM2 = {
+    "script": dict(type="str", example="server.js", check=check_subpath),
+    "npm": dict(
+        type="str",
+        example="start",
+        check=matching(r"[A-Za-z0-9][A-Za-z0-9:._-]*", "is not the name of a script in package.json"),
+        suggest=replacing(r"^npm (?:run )?", ""),
+    ),
+    "args": dict(type="list", elements="str", default=[], example=["--verbose"], check=check_line),
+    "app_dir": dict(type="str", default="", example="packages/api", check=check_subfolder),
+    "workers": dict(type="int", default=1, example=2, check=between(1, 64)),
+    "node_args": dict(type="list", elements="str", default=[], example=["--enable-source-maps"], check=check_line),
+    "wait_ready": dict(type="bool", default=False, example=True),
+    "max_memory_restart": dict(
+        type="str",
+        example="300M",
+        check=matching(r"[1-9][0-9]*[KMG]", "is not a size PM2 knows (300M, 1G)"),
+        suggest=lambda value: _leading(r"[1-9][0-9]*\s*[kmgKMG]", value).upper(),
+    ),
+}
+
+STATIC = {
+    "root": dict(type="str", default="dist", example="build", check=check_subfolder),
+    "index": dict(
+        type="str",
+        default="index.html",
+        example="app.html",
+        check=matching(r"[A-Za-z0-9._-]+", "is not the name of a file"),
+    ),
+    "spa": dict(type="bool", default=True, example=False),
+    "app_dir": dict(type="str", default="", example="packages/web", check=check_subfolder),
+}
+
 HEALTH = {
     "path": dict(QUERY_PATH, required=True, example="/health"),
     "status": dict(type="list", elements="int", default=[200], example=[200, 204], check=between(100, 599)),
@@ -350,31 +394,34 @@ SANDBOX = {
 
 APP = {
     "name": dict(type="str", required=True, example="chat-api", check=check_app_name, suggest=suggest_app_name),
-    "runtime": dict(type="str", required=True, choices=["uvicorn", "external"], example="uvicorn"),
-    "source": dict(type="dict", options=SOURCE, only="uvicorn", example={"directory": "examples/chat/backend"}),
+    "runtime": dict(type="str", required=True, choices=["uvicorn", "pm2", "static", "external"], example="uvicorn"),
+    "source": dict(type="dict", options=SOURCE, only=BUILT, example={"directory": "examples/chat/backend"}),
     "build": dict(
         type="list",
         elements="str",
         default=[],
-        only="uvicorn",
+        only=BUILT,
         example=["make assets"],
         check=lambda value: None if value.strip() else "is no command",
     ),
-    "uvicorn": dict(type="dict", options=UVICORN, only="uvicorn", example={"target": "app.main:app"}),
+    "uvicorn": dict(type="dict", options=UVICORN, only=("uvicorn",), example={"target": "app.main:app"}),
+    "pm2": dict(type="dict", options=PM2, only=("pm2",), example={"script": "server.js"}),
+    "static": dict(type="dict", options=STATIC, only=("static",), example={"root": "dist"}),
     "hosts": dict(
         type="list",
         elements="str",
         default=["127.0.0.1"],
+        only=LISTENING,
         example=["192.0.2.10"],
         check=matching(HOST, "is not a host name or an address (the port is said by `port`)"),
         suggest=suggest_server_name,
     ),
-    "port": dict(PORT, required=True, example=8000),
-    "instances": dict(type="int", default=1, example=2, check=between(1, 32)),
+    "port": dict(PORT, only=LISTENING, example=8000),
+    "instances": dict(type="int", default=1, only=LISTENING, example=2, check=between(1, 32)),
     "listen": dict(
         type="str",
         default="127.0.0.1",
-        only="uvicorn",
+        only=RUN,
         example="192.0.2.10",
         check=check_ip_address,
     ),
@@ -382,26 +429,26 @@ APP = {
         type="list",
         elements="str",
         default=[],
-        only="uvicorn",
+        only=RUN,
         example=["192.0.2.20", "10.0.0.0/24"],
         check=check_network,
     ),
-    "strategy": dict(type="str", choices=["blue_green", "restart"], only="uvicorn", example="restart"),
-    "green_port": dict(PORT, only="uvicorn", example=18000),
-    "drain_timeout": dict(type="float", default=60.0, only="uvicorn", example=300.0, check=at_least(0)),
+    "strategy": dict(type="str", choices=["blue_green", "restart"], only=RUN, example="restart"),
+    "green_port": dict(PORT, only=RUN, example=18000),
+    "drain_timeout": dict(type="float", default=60.0, only=RUN, example=300.0, check=at_least(0)),
     "migrate": dict(
         type="list",
         elements="str",
         default=[],
-        only="uvicorn",
+        only=RUN,
         example=["alembic upgrade head"],
         check=lambda value: None if value.strip() else "is no command",
     ),
-    "migrate_timeout": dict(type="int", default=300, only="uvicorn", example=900, check=at_least(1)),
+    "migrate_timeout": dict(type="int", default=300, only=RUN, example=900, check=at_least(1)),
     "env": dict(
         type="dict",
         default={},
-        only="uvicorn",
+        only=BUILT,
         no_log=True,
         texts=True,
         example={"LOG_LEVEL": "info"},
@@ -412,49 +459,49 @@ APP = {
         type="list",
         elements="str",
         default=[],
-        only="uvicorn",
+        only=BUILT,
         example=["DATABASE_URL"],
         check=matching(ENV_NAME.pattern, "is not the name of an environment variable (A-Z, a-z, 0-9 and _)"),
         suggest=replacing(r"[^A-Za-z0-9_]", "_"),
     ),
-    "health": dict(type="dict", required=True, options=HEALTH, example={"path": "/health"}),
-    "websocket": dict(type="dict", options=WEBSOCKET, example={"path": "/ws/probe"}),
+    "health": dict(type="dict", options=HEALTH, only=LISTENING, example={"path": "/health"}),
+    "websocket": dict(type="dict", options=WEBSOCKET, only=LISTENING, example={"path": "/ws/probe"}),
     "requires": dict(
         type="list",
         elements="dict",
         options=REQUIREMENT,
         default=[],
-        only="uvicorn",
+        only=RUN,
         example=[{"tcp": "127.0.0.1:3306"}],
     ),
     "memory_max": dict(
         type="str",
-        only="uvicorn",
+        only=RUN,
         example="512M",
         check=matching(r"[1-9][0-9]*[KMGT]?|[1-9][0-9]?%|100%", "is not a size systemd knows (512M, 2G, 50%)"),
         suggest=lambda value: _leading(r"[1-9][0-9]*\s*[kmgtKMGT]", value).upper(),
     ),
     "cpu_quota": dict(
         type="str",
-        only="uvicorn",
+        only=RUN,
         example="150%",
         suggest=suggest_percent,
         check=matching(r"[1-9][0-9]*%", "is not a share of one CPU's time in percent"),
     ),
-    "log_file": dict(type="bool", default=False, only="uvicorn", example=True),
-    "keep_releases": dict(type="int", default=5, only="uvicorn", example=3, check=at_least(2)),
+    "log_file": dict(type="bool", default=False, only=RUN, example=True),
+    "keep_releases": dict(type="int", default=5, only=BUILT, example=3, check=at_least(2)),
     "packages": dict(
         type="list",
         elements="str",
         default=[],
-        only="uvicorn",
+        only=BUILT,
         example=["libpq5"],
         check=matching(r"[a-z0-9][a-z0-9+.-]+", "is not the name of a Debian package"),
     ),
-    "sandbox": dict(type="dict", options=SANDBOX, default={}, only="uvicorn", example={"allow_network": False}),
-    "restart_sec": dict(type="float", default=1.0, only="uvicorn", example=0.5, check=at_least(0)),
-    "start_timeout": dict(type="int", default=60, only="uvicorn", example=120, check=at_least(1)),
-    "stop_timeout": dict(type="int", default=15, only="uvicorn", example=30, check=at_least(1)),
+    "sandbox": dict(type="dict", options=SANDBOX, default={}, only=RUN, example={"allow_network": False}),
+    "restart_sec": dict(type="float", default=1.0, only=RUN, example=0.5, check=at_least(0)),
+    "start_timeout": dict(type="int", default=60, only=RUN, example=120, check=at_least(1)),
+    "stop_timeout": dict(type="int", default=15, only=RUN, example=30, check=at_least(1)),
 }
 
 TLS = {
@@ -526,6 +573,14 @@ SITE = {
         required=True,
         example=[{"path": "/", "app": "chat-api"}],
     ),
+}
+
+# What an app must say, by its runtime.
+NEEDED = {
+    "uvicorn": ("source", "uvicorn", "port", "health"),
+    "pm2": ("source", "pm2", "port", "health"),
+    "static": ("source", "static"),
+    "external": ("port", "health"),
 }
 
 # What a route has that does not say it, by its kind. (None: does not apply.)

@@ -31,6 +31,17 @@ def an_external(name="wiki", **changes):
     return dict({"name": name, "runtime": "external", "port": 9000, "health": {"path": "/ok"}}, **changes)
 
 
+def a_pm2(name="web", **changes):
+    app = {"name": name, "runtime": "pm2", "source": {"directory": "src"}, "pm2": {"script": "server.js"}}
+    return dict(app, port=3000, health={"path": "/health"}, **changes)
+
+
+def a_static(name="front", **changes):
+    return dict(
+        {"name": name, "runtime": "static", "source": {"directory": "src"}, "static": {"root": "out"}}, **changes
+    )
+
+
 def a_site(*routes, **changes):
     site = {"name": "chat", "server_names": ["chat.example.com"], "routes": [dict(route) for route in routes]}
     return dict(site, **changes)
@@ -118,6 +129,42 @@ def test_same_input_same_result_to_the_byte():
     apps = [an_app(instances=3), an_external()]
     sites = [a_site({"path": "/", "app": "chat-api"}, {"path": "/wiki/", "app": "wiki"})]
     assert json.dumps(resolve(apps, sites)) == json.dumps(resolve(copy.deepcopy(apps), copy.deepcopy(sites)))
+
+
+def test_a_node_app_is_run_and_switched_as_a_python_app_is():
+    app, other = resolve([a_pm2(), an_app("web2", port=3100)], [])["apps"]
+    assert (app["strategy"], app["unit"], app["upstream"]["follows"]) == ("blue_green", "web@.service", "green")
+    assert [service["name"] for service in app["services"] + app["green"]] == ["web@3000.service", "web@13000.service"]
+    assert {key for key in app if app[key] is None} - {"uvicorn"} == {key for key in other if other[key] is None} - {
+        "pm2"
+    }
+
+
+def test_an_app_of_files_has_no_instances_and_is_served_from_its_live_release():
+    model = resolve([a_static(static={"app_dir": "web", "root": "out"})], [a_site({"path": "/", "app": "front"})])
+    (app,) = model["apps"]
+    assert (app["services"], app["ports"], app["upstream"], app["unit"]) == ([], [], None, None)
+    assert (app["user"], app["root"]) == ("front", "/srv/front")
+    assert (app["files"]["below"], app["files"]["root"]) == ("src/web/out", "/srv/front/current/src/web/out")
+    assert app["proxy"] == {"url": "http://127.0.0.1:80/", "host": "chat.example.com"}
+    (route,) = model["sites"][0]["routes"]
+    assert route["files"] == {"root": "/srv/front/current/src/web/out", "index": "index.html", "spa": True}
+    assert (route["upstream"], route["rate"], route["read_timeout"]) == (None, None, None)
+    (probe,) = model["probes"]
+    assert (probe["path"], probe["health"]["status"], probe["websocket"]) == ("/", [200], None)
+
+
+def test_beside_files_an_app_keeps_its_health_path():
+    site = a_site({"path": "/", "app": "front"}, {"path": "/api/", "app": "chat-api"})
+    model = resolve([a_static(), an_app()], [site])
+    assert [(probe["app"], probe["path"]) for probe in model["probes"]] == [("front", "/"), ("chat-api", "/health")]
+    exact = next(route for route in model["sites"][0]["routes"] if route["exact"])
+    assert (exact["path"], exact["upstream"], exact["files"]) == ("/health", "chat-api", None)
+
+
+def test_a_folder_of_the_host_is_served_as_it_is():
+    (route,) = resolve([], [a_site({"path": "/", "static": "/srv/www"})])["sites"][0]["routes"]
+    assert route["files"] == {"root": "/srv/www", "index": "index.html", "spa": False}
 
 
 class LazyMapping(Mapping):

@@ -14,6 +14,8 @@ SCHEMAS = {
     "webapp_apps[]": _schema.APP,
     "webapp_apps[].source": _schema.SOURCE,
     "webapp_apps[].uvicorn": _schema.UVICORN,
+    "webapp_apps[].pm2": _schema.PM2,
+    "webapp_apps[].static": _schema.STATIC,
     "webapp_apps[].health": _schema.HEALTH,
     "webapp_apps[].websocket": _schema.WEBSOCKET,
     "webapp_apps[].requires[]": _schema.REQUIREMENT,
@@ -73,8 +75,9 @@ def test_table_agrees_with_schema(place):
         assert yaml.safe_load(row["example"].strip("`")) == {key: entry["example"]}
         assert len(row["meaning"]) > 10
         if place == "webapp_apps[]" and "only" in entry:
-            other = {"uvicorn": "external", "external": "uvicorn"}[entry["only"]]
-            assert "Only with `%s`" % entry["only"] in row["meaning"] or "refused with `%s`" % other in row["meaning"]
+            others = [choice for choice in _schema.APP["runtime"]["choices"] if choice not in entry["only"]]
+            only, without = (" and ".join("`%s`" % name for name in names) for names in (entry["only"], others))
+            assert "nly with " + only in row["meaning"] or "ot with " + without in row["meaning"]
 
 
 def test_route_defaults_agree():

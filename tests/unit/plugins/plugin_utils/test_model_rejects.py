@@ -62,8 +62,12 @@ APP_CASES = [
     ({"name": "systemd-run"}, "[systemd-run].name", ["Write: name: app-systemd-run"]),
     ({"name": GONE}, "[0].name", ["missing", "Write: name: chat-api"]),
     ({"name": {"a": 1}}, "[0].name", ["not a string", "Write: name: chat-api"]),
-    ({"runtime": "uvicon"}, ".runtime", ['"uvicon" is not one of: uvicorn, external', "Write: runtime: uvicorn"]),
-    ({"runtime": "pm2"}, ".runtime", ["is not one of: uvicorn, external"]),
+    (
+        {"runtime": "uvicon"},
+        ".runtime",
+        ['"uvicon" is not one of: uvicorn, pm2, static, external', "Write: runtime: uvicorn"],
+    ),
+    ({"runtime": "docker"}, ".runtime", ["is not one of: uvicorn, pm2, static, external"]),
     ({"runtime": GONE}, ".runtime", ["missing", "Write: runtime: uvicorn"]),
     ({"prot": 1}, ".prot", ["unknown key", "Did you mean: port"]),
     ({"zzz": 1}, ".zzz", ["unknown key", "Known keys: name, runtime, source"]),
@@ -187,12 +191,16 @@ def test_wrong_app(changes, place, words):
 @pytest.mark.parametrize(
     "changes, place, words",
     [
-        ({"source": {"directory": "x"}}, ".source", ["only for runtime uvicorn. Leave it out"]),
-        ({"uvicorn": {"target": "a:b"}}, ".uvicorn", ["only for runtime uvicorn"]),
-        ({"env": {"A": "secret"}}, ".env", ["only for runtime uvicorn"]),
-        ({"sandbox": {"allow_network": False}}, ".sandbox", ["only for runtime uvicorn"]),
-        ({"requires": [{"tcp": "db:1"}]}, ".requires", ["only for runtime uvicorn"]),
-        ({"keep_releases": 9}, ".keep_releases", ["only for runtime uvicorn"]),
+        (
+            {"source": {"directory": "x"}},
+            ".source",
+            ["not for runtime external, only for uvicorn, pm2 and static. Leave it out"],
+        ),
+        ({"uvicorn": {"target": "a:b"}}, ".uvicorn", ["only for uvicorn. Leave"]),
+        ({"env": {"A": "secret"}}, ".env", ["only for uvicorn, pm2 and static"]),
+        ({"sandbox": {"allow_network": False}}, ".sandbox", ["only for uvicorn and pm2"]),
+        ({"requires": [{"tcp": "db:1"}]}, ".requires", ["only for uvicorn and pm2"]),
+        ({"keep_releases": 9}, ".keep_releases", ["only for uvicorn, pm2 and static"]),
         ({"hosts": ["http://a.example:80/"]}, ".hosts[0]", ["is not a host name", "Write: hosts: [a.example]"]),
         ({"hosts": "a.example"}, ".hosts", ["is not a list", "Write: hosts: [a.example]"]),
     ],
@@ -202,6 +210,67 @@ def test_wrong_external_app(changes, place, words):
     assert [line.split(": ")[0] for line in found] == ["webapp_apps[wiki]" + place]
     for word in words:
         assert word in found[0]
+
+
+def a_pm2(**changes):
+    app = {"name": "web", "runtime": "pm2", "source": {"directory": "src"}, "pm2": {"script": "server.js"}}
+    return dict(app, port=3000, health={"path": "/health"}, **changes)
+
+
+@pytest.mark.parametrize(
+    "changes, place, words",
+    [
+        ({"pm2": GONE}, ".pm2", ["missing", "Write: pm2: {script: server.js}"]),
+        ({"pm2": {}}, ".pm2", ["says no program", "Write one of: script: server.js; npm: start"]),
+        ({"pm2": {"script": "a.js", "npm": "start"}}, ".pm2", ["script and npm, which exclude each other"]),
+        ({"pm2": {"script": "/srv/a.js"}}, ".pm2.script", ["not a file below the source folder"]),
+        ({"pm2": {"script": "../a.js"}}, ".pm2.script", ["not a file below the source folder"]),
+        ({"pm2": {"npm": "npm run start"}}, ".pm2.npm", ["not the name of a script", "Write: npm: start"]),
+        ({"pm2": {"npm": "start", "workers": 2}}, ".pm2.workers", ["npm is another program", "Write the file"]),
+        ({"pm2": {"npm": "start", "node_args": ["-x"]}}, ".pm2.node_args", ["npm is another program"]),
+        ({"pm2": {"script": "a.js", "max_memory_restart": "300 mb"}}, ".pm2.max_memory_restart", ["Write: max_memory_restart: 300M"]),
+        ({"env": {"PORT": "3000"}}, ".env.PORT", ["from the model's port. Leave it out"]),
+        ({"uvicorn": {"target": "a:b"}}, ".uvicorn", ["not for runtime pm2, only for uvicorn"]),
+        ({"port": 80}, ".port", ["below 1024"]),
+        ({"required_env": ["KEY"]}, ".env.KEY", ["missing, and required_env asks for it"]),
+    ],
+)  # fmt: skip
+def test_wrong_pm2_app(changes, place, words):
+    app = {key: value for key, value in {**a_pm2(), **changes}.items() if value is not GONE}
+    found = problems([app])
+    assert [line.split(": ")[0] for line in found] == ["webapp_apps[web]" + place]
+    for word in words:
+        assert word in found[0]
+
+
+def a_static(**changes):
+    return dict({"name": "web", "runtime": "static", "source": {"directory": "src"}, "static": {}}, **changes)
+
+
+@pytest.mark.parametrize(
+    "changes, place, words",
+    [
+        ({"static": GONE}, ".static", ["missing", "Write: static: {root: dist}"]),
+        ({"static": {"root": "../dist"}}, ".static.root", ["not a folder below the source folder"]),
+        ({"static": {"index": "a/b.html"}}, ".static.index", ["not the name of a file"]),
+        ({"port": 3000}, ".port", ["not for runtime static, only for uvicorn, pm2 and external"]),
+        ({"health": {"path": "/"}}, ".health", ["not for runtime static"]),
+        ({"source": GONE}, ".source", ["missing"]),
+    ],
+)
+def test_wrong_static_app(changes, place, words):
+    app = {key: value for key, value in {**a_static(), **changes}.items() if value is not GONE}
+    found = problems([app])
+    assert [line.split(": ")[0] for line in found] == ["webapp_apps[web]" + place]
+    for word in words:
+        assert word in found[0]
+
+
+@pytest.mark.parametrize("key, value", [("websocket", True), ("read_timeout", "5s")])
+def test_a_route_to_files_has_nothing_of_a_proxy(key, value):
+    site = {"name": "s", "default": True, "routes": [{"path": "/", "app": "web", key: value}]}
+    (found,) = problems([a_static()], [site])
+    assert found.startswith("webapp_sites[s].routes[/].%s: web is an app of files" % key)
 
 
 def route(**keys):
