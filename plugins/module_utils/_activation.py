@@ -11,14 +11,21 @@ SYSTEM/INSTANCE         the unit of one instance: a copy of the unit in the rele
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
+import time
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
+from ansible_collections.gatehouse.webapp.plugins.module_utils._poll import Deadline, poll
 
 GREEN = "green"
 RECORD = "passed.json"
 SYSTEM = "/etc/systemd/system"
+
+# Seconds to wait for an activation that is under way: as long as gates and a drain may take.
+PATIENCE = 600.0
 
 
 class Activation:
@@ -47,6 +54,29 @@ class Activation:
             )
         if not os.path.isfile(os.path.join(self.target, self.unit)):
             raise GatehouseError("the release %s has no file %s" % (self.target, self.unit), cause="bad_input")
+
+    @contextlib.contextmanager
+    def alone(self, clock=time.monotonic, sleep=time.sleep):
+        """Nobody else activates a release of this app at the same time.
+
+        A module goes on when the play that began it was killed, or has lost its connection: it is waited for, and what it
+        leaves is what is found. The kernel gives the lock back with the process that held it.
+        """
+        folder = os.path.dirname(self.link)
+        if not os.path.isdir(folder):  # check() says what is wrong
+            yield
+            return
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            if not poll(lambda: _try_lock(handle) or None, Deadline(PATIENCE, clock), 0.5, sleep):
+                raise GatehouseError(
+                    "another activation of a release in %s is under way, and did not end in %g s" % (folder, PATIENCE),
+                    cause="locked",
+                    hint="fuser -v %s   # who holds it" % folder,
+                )
+            yield
+        finally:
+            os.close(handle)
 
     def live(self):
         """The folder of the live release; None when there is none, or none any more."""
@@ -167,6 +197,14 @@ def point(link, folder):
     remove(staged)
     os.symlink(os.path.relpath(folder, os.path.dirname(link)), staged)
     os.replace(staged, link)
+    return True
+
+
+def _try_lock(handle):
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
     return True
 
 

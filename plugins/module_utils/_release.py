@@ -23,6 +23,7 @@ import time
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._activation import lineage, point, write
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
+from ansible_collections.gatehouse.webapp.plugins.module_utils._processes import end_those_in
 
 MANIFEST = "manifest.json"
 RELEASE_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
@@ -79,13 +80,15 @@ class Releases:
     def stage(self, release):
         """An empty folder for a release that is not whole, belonging to the user, so that its build needs no root.
 
-        What a killed build left there goes first. Returns whether anything was done.
+        What a killed build left there goes first, and so does what still goes on there: commands on a host may outlive the
+        play that began them. Returns whether anything was done.
         """
         changed = self.lay_out()
         if self.is_whole(release):
             return changed
         path = self.path(release)
         if os.path.lexists(path):
+            end_those_in(os.path.realpath(path))
             shutil.rmtree(path)
         self.refuse_full_disk()
         for folder in (path, os.path.join(path, "src")):

@@ -221,7 +221,8 @@ cause:
     - V(not_switched), the proxy did not send to the new instances, or their answers were not good through it.
     - Or why there was nothing to measure. V(manager_refused), systemd does not take the unit. V(unwritable), the release
       could not be made live.
-    - Before anything is touched also V(bad_input), V(no_unit) and V(dependency).
+    - Before anything is touched also V(bad_input), V(no_unit), V(dependency), and V(locked) when another activation of the same
+      app does not end.
   returned: on failure
   type: str
 probe:
@@ -263,6 +264,8 @@ hint:
   returned: on failure
   type: str
 """
+
+import contextlib
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -309,9 +312,8 @@ ARGUMENTS = dict(
 )
 
 
-def story(params, run):
+def story(params, run, activation):
     """The restart that these parameters ask for. run: runs a command, as AnsibleModule.run_command does."""
-    activate = params["activate"]
     return choose(
         params["strategy"],
         blue=_services(params["instances"] or [params]),
@@ -319,11 +321,11 @@ def story(params, run):
         rotation=Rotation(params["rotation"]) if params["rotation"] else None,
         proxy=params["proxy"],
         gate=params,
-        own_gate=bool(activate and activate["own_gate"]),
+        own_gate=bool(activation and params["activate"]["own_gate"]),
         manager=Systemd(run),
         listeners=Listeners(),
         processes=_processes,
-        activation=activate and Activation(activate["link"], activate["target"], activate["unit"]),
+        activation=activation,
         requires=[item["tcp"] for item in params["requires"]],
         drain_timeout=params["drain_timeout"],
         only_stale=params["state"] == "current",
@@ -344,17 +346,19 @@ def main():
         mutually_exclusive=[("name", "instances"), ("port", "instances")],
         supports_check_mode=True,
     )
+    activate = module.params["activate"]
+    activation = activate and Activation(activate["link"], activate["target"], activate["unit"])
+    restart = None
     try:
-        restart = story(module.params, module.run_command)
+        with activation.alone() if activation and not module.check_mode else contextlib.nullcontext():
+            restart = story(module.params, module.run_command, activation)
+            restart.check()
+            restart.plan()
+            if not module.check_mode:
+                restart.run()
     except GatehouseError as error:
-        module.fail_json(changed=False, **error.result())
-    try:
-        restart.check()
-        restart.plan()
-        if not module.check_mode:
-            restart.run()
-    except GatehouseError as error:
-        module.fail_json(changed=restart.changed, **dict(restart.result(), **error.result()))
+        told = restart.result() if restart else {}
+        module.fail_json(changed=bool(restart and restart.changed), **dict(told, **error.result()))
     module.exit_json(changed=restart.changed, **restart.result())
 
 

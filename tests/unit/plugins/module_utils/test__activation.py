@@ -158,3 +158,28 @@ def test_a_release_without_its_unit_is_refused(srv):
     (srv / "releases" / "one" / "app@.service").unlink()
     with pytest.raises(GatehouseError, match="has no file app@.service"):
         activation(srv, "one").check()
+
+
+def test_a_second_activation_waits_for_the_first_and_then_goes(srv):
+    first, second = activation(srv, "one"), activation(srv, "two")
+    waits = []
+    held = first.alone()
+    held.__enter__()
+
+    def sleep(seconds):
+        waits.append(seconds)
+        if len(waits) == 3:  # the first one ends
+            held.__exit__(None, None, None)
+
+    with second.alone(sleep=sleep):
+        assert len(waits) == 3
+    with first.alone(sleep=pytest.fail):
+        pass
+
+
+def test_an_activation_that_does_not_end_is_told(srv):
+    clock = iter(range(0, 10000, 100))
+    late = activation(srv, "two").alone(clock=lambda: next(clock), sleep=lambda _seconds: None)
+    with activation(srv, "one").alone(), pytest.raises(GatehouseError, match="is under way") as error, late:
+        pytest.fail("both go at once")
+    assert (error.value.cause, error.value.hint) == ("locked", f"fuser -v {srv}   # who holds it")

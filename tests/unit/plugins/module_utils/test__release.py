@@ -4,6 +4,8 @@ import collections
 import io
 import json
 import os
+import signal
+import subprocess
 import tarfile
 
 import pytest
@@ -75,6 +77,16 @@ def test_what_a_killed_build_left_is_wiped(releases):
     open(os.path.join(releases.path("r1"), "src", "half"), "w").close()
     releases.stage("r1")
     assert os.listdir(os.path.join(releases.path("r1"), "src")) == []
+
+
+def test_a_build_that_outlived_its_play_is_ended(releases):
+    make(releases, "one", whole=False)
+    source = os.path.join(releases.path("one"), "src")
+    with subprocess.Popen(["sleep", "60"], cwd=source) as left, subprocess.Popen(["sleep", "60"]) as other:
+        releases.stage("one")
+        assert left.wait() == -signal.SIGKILL
+        assert other.poll() is None
+        other.kill()
 
 
 def test_a_whole_release_is_left_alone(releases):
