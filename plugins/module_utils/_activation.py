@@ -30,10 +30,10 @@ PATIENCE = 600.0
 
 class Activation:
     """link: the path that names the live release.   target: the release folder to go live.
-    unit: the unit's file below a release.   system: where systemd reads units.
+    unit: the unit's file below a release; None: it has no instances.   system: where systemd reads units.
     """
 
-    def __init__(self, link, target, unit, system=SYSTEM):
+    def __init__(self, link, target, unit=None, system=SYSTEM):
         self.link = link
         self.target = os.path.realpath(target)
         self.unit = unit
@@ -52,7 +52,7 @@ class Activation:
                 cause="bad_input",
                 hint="move it away: mv %s %s.old" % (self.link, self.link),
             )
-        if not os.path.isfile(os.path.join(self.target, self.unit)):
+        if self.unit and not os.path.isfile(os.path.join(self.target, self.unit)):
             raise GatehouseError("the release %s has no file %s" % (self.target, self.unit), cause="bad_input")
 
     @contextlib.contextmanager
@@ -130,6 +130,10 @@ class Activation:
         text = json.dumps(found, indent=2, sort_keys=True).encode("utf-8")
         write(os.path.join(self.target, RECORD), text, 0o600)
         return True
+
+    def forget(self):
+        """The target has passed nothing after all."""
+        remove(os.path.join(self.target, RECORD))
 
     def _predecessor(self):
         """The release to go back to from the target, by name.

@@ -437,6 +437,7 @@ class Watch:
         self.gate = None
         self._started_as = None
         self._restarts = None
+        self._workers = self._seen = frozenset()
         self._elsewhere = {}
 
     def look(self):
@@ -472,9 +473,20 @@ class Watch:
             text = "crashed: %s" % describe_exit(state)
         elif state.active == "inactive" and not state.job:
             text = "ended by itself: %s" % describe_exit(state)
+        elif self._has_lost_a_worker(state):
+            text = "crashed: a worker of PM2 has ended, and PM2 starts it anew"
         else:
             return
         raise GateFailure(text, cause="crashed")
+
+    def _has_lost_a_worker(self, state):
+        now = self.story.processes.workers(state.pid) if state.pid else None
+        if now is None:
+            return False
+        lost = self._workers - now
+        # One that was seen twice is a worker; once, it may be a small tool of PM2's that is about to become itself.
+        self._workers, self._seen = self._seen & now, now
+        return bool(lost)
 
     def _see_wrong_port(self):
         """The port is refused while the healthy answer comes from another port of the same unit: known, not guessed.

@@ -34,6 +34,32 @@ def working_directory(pid, proc="/proc"):
         return None
 
 
+def workers(pid, proc="/proc"):
+    """The processes that PM2 in the foreground (pm2-runtime) keeps running, or None: this process is no pm2-runtime.
+
+    PM2 starts a worker that has ended anew by itself, so what manages PM2 does not hear of it.
+    """
+    try:
+        with open("%s/%d/cmdline" % (proc, pid), "rb") as file:
+            words = file.read().split(b"\0")
+        if not any(os.path.basename(word) == b"pm2-runtime" for word in words[1:2]):
+            return None
+        with open("%s/%d/task/%d/children" % (proc, pid, pid), encoding="ascii") as file:
+            children = [int(child) for child in file.read().split()]
+        program = os.readlink("%s/%d/exe" % (proc, pid))
+    except OSError:
+        return None
+    # It asks small tools too (getconf); its workers are Node, as it is itself.
+    return {child for child in children if _program(child, proc) == program}
+
+
+def _program(pid, proc):
+    try:
+        return os.readlink("%s/%d/exe" % (proc, pid))
+    except OSError:
+        return None
+
+
 def end_those_in(folder, proc="/proc", kill=os.kill):
     """End the processes that work in the folder or below it, at once. Returns their ids."""
     ended = []

@@ -133,10 +133,11 @@ class Releases:
         for path in _walk(target):
             os.lchown(path, self.uid, self.gid)
 
-    def seal(self, release, manifest, environment=None):
+    def seal(self, release, manifest, environment=None, served=None):
         """Declare a release whole: from now on it belongs to root, and nobody but root can change it.
 
         environment: the app's variables; the manifest gets their names, and digests by which values can be compared.
+        served: a folder below the release that everybody may read, as a web server's workers must; nothing else is opened.
         """
         path = self.path(release)
         if not os.path.isdir(path):
@@ -146,6 +147,8 @@ class Releases:
         for found in _walk(path):
             self._give_to_root(found)
         os.chmod(path, 0o751)
+        if served:
+            self._open_to_all(path, served)
         manifest = dict(
             manifest,
             sealed=int(self._now()),
@@ -175,6 +178,30 @@ class Releases:
         if found.st_uid == self.uid and not stat.S_ISLNK(found.st_mode):
             owner = found.st_mode & 0o700
             os.chmod(path, owner | (owner >> 3) & 0o050)
+
+    def _open_to_all(self, release, served):
+        folder = os.path.join(release, served)
+        if not os.path.isdir(folder) or not _is_within(folder, release):
+            raise GatehouseError(
+                "the release has no folder %s to be served" % served,
+                cause="bad_source",
+                hint="ls %s   # is it what the build writes?" % os.path.dirname(folder),
+            )
+        passed = folder
+        while passed != release:
+            passed = os.path.dirname(passed)
+            os.chmod(passed, os.stat(passed).st_mode | 0o001)
+        for path in _walk(folder):
+            if os.path.islink(path):
+                # The server would follow it to wherever its own rights lead.
+                if not _is_within(path, folder):
+                    raise GatehouseError(
+                        "%s leads out of the folder that is served, to %s" % (path, os.readlink(path)),
+                        cause="bad_source",
+                        hint="serve a copy, not a link",
+                    )
+            else:
+                os.chmod(path, os.stat(path).st_mode | (0o005 if os.path.isdir(path) else 0o004))
 
     def superfluous(self, keep):
         """The releases to prune so that `keep` whole ones remain, oldest first, and what failed builds left behind.
@@ -269,8 +296,8 @@ def compare(old, new):
 
 
 def installed_packages(release):
-    """{name: version} of what is installed in the release's virtual environment, by its metadata folders."""
-    found = {}
+    """{name: version} of what is installed in the release: in its virtual environment, and by npm beside its code."""
+    found = _installed_by_npm(os.path.join(release, "src", "node_modules", ".package-lock.json"))
     library = os.path.join(release, "venv", "lib")
     for python in sorted(os.listdir(library)) if os.path.isdir(library) else []:
         packages = os.path.join(library, python, "site-packages")
@@ -279,6 +306,21 @@ def installed_packages(release):
             if match:
                 found[match.group(1).replace("_", "-")] = match.group(2)
     return found
+
+
+def _installed_by_npm(lock):
+    """npm tells what it has put there, in the form of its lock file. Nested copies are left out."""
+    try:
+        with open(lock, encoding="utf-8") as file:
+            packages = json.load(file)["packages"]
+    except (OSError, ValueError, KeyError):
+        return {}
+    names = {path: path[len("node_modules/") :] for path in packages if path.startswith("node_modules/")}
+    return {
+        name: str(packages[path].get("version"))
+        for path, name in names.items()
+        if "/node_modules/" not in name and "version" in packages[path]
+    }
 
 
 def _size(path):
@@ -292,6 +334,11 @@ def _size(path):
 
 def _human(number, what):
     return "%d M" % (number // (1024 * 1024)) if what == "bytes" else "%d" % number
+
+
+def _is_within(path, folder):
+    """Whether the path, every link followed, is below the folder."""
+    return os.path.realpath(path).startswith(os.path.realpath(folder) + "/")
 
 
 def _walk(path):

@@ -31,13 +31,16 @@ options:
       - V(staged), the folder of the release is there, its C(src) filled from O(directory), O(archive) or O(packed).
       - V(sealed), the release is whole, its manifest written, and it is the one to go live next, which the link C(ROOT/staged) names.
       - V(chosen), a release that is whole already is the one to go live next.
+      - V(live), a release of files alone is the live one, which the link C(ROOT/current) names. Of an app that runs,
+        M(gatehouse.webapp.health_restart) makes it so.
       - V(pruned), old releases are gone, but for the O(keep) newest, the live one and the one to go back to.
     type: str
-    choices: [staged, sealed, chosen, pruned]
+    choices: [staged, sealed, chosen, live, pruned]
     default: staged
   id:
     description:
-      - The release's name. When it is not given, O(state=staged) makes it from the revision and O(inputs).
+      - The release's name. When it is not given, O(state=staged) makes it from the revision and O(inputs), and O(state=live) takes
+        the one that C(ROOT/staged) names.
     type: str
   directory:
     description:
@@ -65,6 +68,27 @@ options:
       - The app's environment variables. The manifest gets their names and keyed digests of their values, so that a change is seen and no
         value can be.
     type: dict
+  served:
+    description:
+      - The folder below the release that everybody may read once it is sealed, as the workers of a web server must, for example
+        V(src/dist). A link in it that leads out of it is refused.
+    type: str
+  entry:
+    description: With O(state=live), the entry page, a path below the release, for example V(src/dist/index.html). It must not be empty.
+    type: str
+  proxy:
+    description:
+      - With O(state=live), what to ask through the proxy after the switch. The switch is taken back unless the answer is the entry
+        page. When the proxy gave no good answer before the switch either, it is not asked.
+    type: dict
+    suboptions:
+      url:
+        description: The full URL, for example V(http://127.0.0.1/).
+        type: str
+        required: true
+      host:
+        description: The site's name, for the Host header and the TLS handshake.
+        type: str
   keep:
     description: How many releases to keep when pruning.
     type: int
@@ -134,7 +158,7 @@ pruned:
   type: list
   elements: str
 cause:
-  description: Why it failed, in a word. V(bad_source), V(bad_input), V(no_user), V(disk_full).
+  description: Why it failed, in a word. V(bad_source), V(bad_input), V(no_user), V(no_release), V(disk_full), V(not_switched), V(locked).
   returned: on failure
   type: str
 hint:
@@ -143,17 +167,21 @@ hint:
   type: str
 """
 
+import os
 import pwd
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.gatehouse.webapp.plugins.module_utils._activation import Activation
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
+from ansible_collections.gatehouse.webapp.plugins.module_utils._gate import HTTP, http_probe
 from ansible_collections.gatehouse.webapp.plugins.module_utils._release import Releases
+from ansible_collections.gatehouse.webapp.plugins.module_utils._switch import Switch
 
 ARGUMENTS = dict(
     root=dict(type="path", required=True),
     user=dict(type="str", required=True),
-    state=dict(type="str", choices=["staged", "sealed", "chosen", "pruned"], default="staged"),
+    state=dict(type="str", choices=["staged", "sealed", "chosen", "live", "pruned"], default="staged"),
     id=dict(type="str"),
     directory=dict(type="path"),
     archive=dict(type="path"),
@@ -161,6 +189,9 @@ ARGUMENTS = dict(
     inputs=dict(type="dict", no_log=True),
     manifest=dict(type="dict", default={}),
     environment=dict(type="dict", no_log=True),
+    served=dict(type="str"),
+    entry=dict(type="str"),
+    proxy=dict(type="dict", options=dict(url=dict(type="str", required=True), host=dict(type="str"))),
     keep=dict(type="int", default=5),
     packed=dict(type="path"),
     strip_folder=dict(type="bool", default=False),
@@ -170,6 +201,8 @@ ARGUMENTS = dict(
 def carry_out(params, check_mode):
     """Bring about the state. Returns the result's keys."""
     name = params["id"]
+    if params["state"] == "live":
+        return make_live(params, check_mode)
     if params["state"] != "pruned" and not name:
         raise GatehouseError(
             "there is nothing to name the release by", cause="bad_input", hint="directory, archive, revision or id"
@@ -185,12 +218,33 @@ def carry_out(params, check_mode):
     if check_mode:
         return dict(found, changed=not found["whole"])
     if params["state"] in ("sealed", "chosen"):
-        sealed = params["state"] == "sealed" and releases.seal(name, params["manifest"], params["environment"])
+        sealed = params["state"] == "sealed" and releases.seal(
+            name, params["manifest"], params["environment"], params["served"]
+        )
         return dict(found, changed=releases.choose(name) or sealed, whole=True)
     changed = releases.stage(name)
     if params["packed"] and not found["whole"]:
         releases.unpack(name, params["packed"], params["strip_folder"])
     return dict(found, changed=changed)
+
+
+def make_live(params, check_mode):
+    folder = os.path.join(params["root"], "releases")
+    target = os.path.join(folder, params["id"]) if params["id"] else os.path.join(params["root"], "staged")
+    activation = Activation(os.path.join(params["root"], "current"), target)
+    switch = Switch(activation, params["entry"], params["proxy"] and question(params["proxy"]))
+    with activation.alone():
+        changed = switch.plan()
+        if changed and not check_mode:
+            switch.run()
+    return {"changed": changed, "id": os.path.basename(activation.target), "path": activation.target, "whole": True}
+
+
+def question(proxy):
+    """A page asked for through the proxy, as a function of the seconds it may take."""
+    options = {name: entry.get("default") for name, entry in HTTP.items()}
+    options.update(host=proxy["host"], server_name=proxy["host"], validate_certs=False)
+    return http_probe(options, proxy["url"])
 
 
 def owner_of(user, check_mode):
@@ -204,7 +258,9 @@ def owner_of(user, check_mode):
 
 
 def main():
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec=ARGUMENTS, required_if=[("state", "live", ["entry"])], supports_check_mode=True
+    )
     try:
         result = carry_out(module.params, module.check_mode)
     except GatehouseError as error:

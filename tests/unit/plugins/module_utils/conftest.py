@@ -207,6 +207,9 @@ class SmallHost(Systemd):
     def established(self, port):
         return port in self.runs() and self.runs()[port] in self.traffic()
 
+    def workers(self, _pid):
+        return None
+
     def working_directory(self, pid):
         for release, invocation in self.running.values():
             if invocation == pid:

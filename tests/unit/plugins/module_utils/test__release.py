@@ -5,6 +5,7 @@ import io
 import json
 import os
 import signal
+import stat
 import subprocess
 import tarfile
 
@@ -274,6 +275,55 @@ def test_the_manifest_has_what_is_installed(releases):
     os.makedirs(os.path.join(packages, "fastapi"))
     releases.seal("r1", {})
     assert releases.manifest("r1")["dependencies"] == {"fastapi": "0.116.1", "typing-extensions": "4.12.2"}
+
+
+def test_what_is_served_is_open_to_all_and_nothing_else_is(releases):
+    releases.stage("one")
+    source = os.path.join(releases.path("one"), "src")
+    for path in ("web/dist/assets/a.js", "web/secret.js"):
+        os.makedirs(os.path.dirname(os.path.join(source, path)), exist_ok=True)
+        with open(os.path.join(source, path), "w") as file:
+            file.write("x")
+        os.chmod(os.path.join(source, path), 0o600)
+    os.symlink("assets/a.js", os.path.join(source, "web/dist/b.js"))
+    releases.seal("one", {}, served="src/web/dist")
+    modes = {path: stat.S_IMODE(os.stat(os.path.join(source, path)).st_mode) & 0o007 for path in ("", "web", "web/dist",
+             "web/dist/assets", "web/dist/assets/a.js", "web/secret.js")}  # fmt: skip
+    assert modes == {
+        "": 1,
+        "web": 1,
+        "web/dist": 5,
+        "web/dist/assets": 5,
+        "web/dist/assets/a.js": 4,
+        "web/secret.js": 0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("served", "words"),
+    [("src/dist", "no folder src/dist"), ("src/out", "leads out of the folder"), ("src/etc", "no folder src/etc")],
+)
+def test_what_can_not_be_served_is_never_sealed(releases, served, words):
+    releases.stage("one")
+    source = os.path.join(releases.path("one"), "src")
+    os.mkdir(os.path.join(source, "out"))
+    os.symlink("../../env", os.path.join(source, "out", "env"))
+    os.symlink("/etc", os.path.join(source, "etc"))
+    with pytest.raises(GatehouseError, match=words):
+        releases.seal("one", {}, served=served)
+    assert not releases.is_whole("one")
+
+
+def test_the_manifest_has_what_npm_installed(releases):
+    releases.stage("one")
+    folder = os.path.join(releases.path("one"), "src", "node_modules")
+    os.mkdir(folder)
+    packages = {"node_modules/ws": {"version": "8.18.0"}, "node_modules/@a/b": {"version": "1.0.0"},
+                "node_modules/ws/node_modules/c": {"version": "2.0.0"}, "node_modules/linked": {"link": True}}  # fmt: skip
+    with open(os.path.join(folder, ".package-lock.json"), "w") as file:
+        json.dump({"packages": packages}, file)
+    releases.seal("one", {})
+    assert releases.manifest("one")["dependencies"] == {"ws": "8.18.0", "@a/b": "1.0.0"}
 
 
 def test_others_may_pass_through_a_release_and_see_nothing(releases):

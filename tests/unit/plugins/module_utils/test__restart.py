@@ -101,6 +101,13 @@ class Processes:
 
     folder = "/srv/app/releases/two/src"
 
+    def __init__(self, workers=None):
+        self.script = list(workers or [None])  # what PM2's workers are at each look; None: there is no PM2
+
+    def workers(self, _pid):
+        found = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        return None if found is None else frozenset(found)
+
     def working_directory(self, _pid):
         return self.folder
 
@@ -133,14 +140,14 @@ def probes(monkeypatch):
     return answers
 
 
-def story(manager, services=(A, B), sockets=None, **options):
+def story(manager, services=(A, B), sockets=None, workers=None, **options):
     clock = Clock()
     options.setdefault("gate", gate(timeout=10))
     return GatedRestart(
         services=list(services),
         manager=manager,
         listeners=sockets or Sockets(),
-        processes=Processes(),
+        processes=Processes(workers),
         clock=clock,
         sleep=clock.sleep,
         now=lambda: 0,
@@ -200,6 +207,20 @@ def test_a_crash_ends_the_wait_when_it_happens(probes, states, words):
     assert words in failure.message
     assert restart.timeline.elapsed() < 1
     assert failure.hint == "journalctl -u %s -n 50" % A.name
+
+
+@pytest.mark.parametrize("looks", [[{5}, {5}, set()], [set(), {5, 6}, {5, 6}, {5, 7}]])
+def test_a_worker_that_pm2_starts_anew_is_a_crash(probes, looks):
+    probes[8000][:] = [REFUSED]
+    restart = story(Manager(), workers=looks)
+    failure = fails(restart)
+    assert (failure.cause, "a worker of PM2 has ended" in failure.message) == ("crashed", True)
+    assert restart.timeline.elapsed() < 1
+
+
+@pytest.mark.parametrize("looks", [[{5}, {5, 99}, {5}], [set(), {5}, {5, 6}, {5, 6}]])
+def test_workers_that_come_and_small_tools_that_go_are_none(probes, looks):
+    assert run(story(Manager(), workers=looks)).outcome == "healthy"
 
 
 def test_a_crash_over_a_taken_port_is_a_port_conflict_by_its_log(probes):

@@ -233,9 +233,72 @@ def test_every_location_has_the_security_headers_unless_it_has_its_own(rendered)
         if path == "= /docs":
             continue
         names = [parameters[0].lower() for parameters in all_of(location, "add_header")]
-        assert sorted(names) == ["referrer-policy", "x-content-type-options", "x-frame-options"]
+        assert sorted(set(names) - {"cache-control"}) == [
+            "referrer-policy",
+            "x-content-type-options",
+            "x-frame-options",
+        ]
+        assert ("cache-control" in names) == (path == "/docs/")
         if path == "/":
             assert ["x-frame-options", "DENY", "always"] in all_of(location, "add_header")
+
+
+FRONT = {"name": "front", "runtime": "static", "source": {"directory": "src"}, "static": {"root": "dist"}}
+
+
+def front(rendered, path="/", static=None, headers=None):
+    app = dict(FRONT, static=static or FRONT["static"])
+    routes = [{"path": path, "app": "front", "headers": headers or {}}]
+    return blocks(site_of(rendered([dict(SITE, routes=routes)], [app])), "location")
+
+
+def test_a_front_end_is_served_from_its_live_release_and_routes_itself(rendered):
+    location = front(rendered)["/"]
+    assert one(location, "root") == ["/srv/front/current/src/dist"]
+    assert one(location, "index") == ["index.html"]
+    assert one(location, "try_files") == ["$uri", "$uri/", "/index.html"]
+    assert one(blocks(location, "location")[r"~ .[A-Za-z0-9]+$"], "try_files") == ["$uri", "=404"]
+
+
+def test_a_front_end_below_a_path_stays_below_it(rendered):
+    locations = front(rendered, "/admin", {"root": "out", "index": "app.html"})
+    assert one(locations["= /admin"], "return") == ["301", "/admin/"]
+    assert one(locations["/admin/"], "alias") == ["/srv/front/current/src/out/"]
+    assert one(locations["/admin/"], "try_files") == ["$uri", "$uri/", "/admin/app.html"]
+
+
+def test_files_without_routes_of_their_own_are_files_alone(rendered):
+    location = front(rendered, static={"spa": False})["/"]
+    assert (all_of(location, "try_files"), blocks(location, "location")) == ([], {})
+
+
+def test_a_route_that_says_how_to_cache_is_heard(rendered):
+    location = front(rendered, headers={"Cache-Control": "max-age=60"})["/"]
+    assert [p for p in all_of(location, "add_header") if p[0] == "Cache-Control"] == [
+        ["Cache-Control", "max-age=60", "always"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "for_ever"),
+    [
+        ("/assets/index-DiwrgTda.js", True),
+        ("/assets/index-B2c-4_eF.css", True),
+        ("/admin/assets/fonts/inter-latin-C1nco2VV.woff2", True),
+        ("/static/js/main.8f3a9b1c.js", True),
+        ("/_next/static/chunks/main-0a1b2c3d4e5f6071.js", True),
+        ("/", False),
+        ("/index.html", False),
+        ("/assets/my-component.js", False),
+        ("/assets/Component.js", False),
+        ("/downloads/report-20261121.pdf", False),
+        ("/service-worker.js", False),
+    ],
+)
+def test_only_a_name_with_a_digest_is_kept_for_ever(path, for_ever):
+    text = (ROLE / "templates/etc/nginx/nginx.conf.j2").read_text()
+    pattern = re.search(r'"~(/\(\?:assets[^"]*)" "public, max-age=31536000, immutable";', text).group(1)
+    assert bool(re.search(pattern, path)) == for_ever
 
 
 def test_values_can_not_add_directives(rendered):
