@@ -72,6 +72,16 @@ def end_those_in(folder, proc="/proc", kill=os.kill):
     return ended
 
 
+def environment(pid, proc="/proc"):
+    """The variables that the process was started with; none when they can't be seen."""
+    try:
+        with open("%s/%d/environ" % (proc, pid), "rb") as file:
+            pairs = [item.decode("utf-8", "replace").partition("=") for item in file.read().split(b"\0") if item]
+    except OSError:
+        return {}
+    return {name: value for name, _equals, value in pairs}
+
+
 def changed_at(path):
     """When the file's content last changed, in seconds since 1970; None when there is no such file."""
     try:

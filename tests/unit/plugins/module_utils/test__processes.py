@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from ansible_collections.gatehouse.webapp.plugins.module_utils._processes import workers
+from ansible_collections.gatehouse.webapp.plugins.module_utils._processes import environment, workers
 
 
 @pytest.fixture
@@ -32,6 +32,13 @@ def proc(tmp_path):
 @pytest.mark.parametrize(("pid", "found"), [(10, {11, 12}), (11, None), (20, None), (99, None)])
 def test_workers_are_told_of_pm2_alone(proc, pid, found):
     assert workers(pid, proc) == found
+
+
+def test_the_environment_is_told_as_it_was_given(tmp_path):
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "environ").write_bytes(b"PORT=3000\0EMPTY=\0URL=a=b\0")
+    assert environment(7, str(tmp_path)) == {"PORT": "3000", "EMPTY": "", "URL": "a=b"}
+    assert environment(8, str(tmp_path)) == {}
 
 
 def test_a_worker_that_ends_meanwhile_is_no_more(proc):
