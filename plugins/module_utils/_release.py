@@ -4,6 +4,7 @@
 
 ROOT/current            names the live release           (flipped by health_restart)
 ROOT/staged             names the one to become it next
+ROOT/former             of an app of files, names the one that was live before
 ROOT/releases/ID        one release; whole once it holds its manifest, which is written last
 ROOT/cache              what package installers keep between builds
 ROOT/digest.key         with it, values of environment variables are told apart without being told
@@ -206,10 +207,11 @@ class Releases:
     def superfluous(self, keep):
         """The releases to prune so that `keep` whole ones remain, oldest first, and what failed builds left behind.
 
-        Never the live one, nor the one to go back to, nor one that is to go live next or may still be in the making.
+        Never the live one, nor the one to go back to, nor one that is to go live next or may still be in the making, nor one of
+        which open pages may ask.
         """
-        live, staged = (os.path.realpath(os.path.join(self.root, link)) for link in ("current", "staged"))
-        kept = {live, staged, *map(os.path.realpath, lineage(self.folder, live)[:1])}
+        live, *others = (os.path.realpath(os.path.join(self.root, link)) for link in ("current", "staged", "former"))
+        kept = {live, *others, *map(os.path.realpath, lineage(self.folder, live)[:1])}
         whole, broken = [], []
         for name in self._names():
             (whole if self.is_whole(name) else broken).append(name)

@@ -6,8 +6,12 @@ from __future__ import annotations
 
 import os
 
+from ansible_collections.gatehouse.webapp.plugins.module_utils._activation import point
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.module_utils._poll import Deadline, poll
+
+# The link beside the live release's that names the one before it.
+FORMER = "former"
 
 # Seconds for one question, and in which the proxy must be seen to serve the release.
 ONE_QUESTION = 5.0
@@ -36,6 +40,9 @@ class Switch:
         """Make the release the live one, or leave the former one where it was."""
         served = self._ask and self._ask(ONE_QUESTION)
         recorded = self.activation.record({}, [])
+        live = self.activation.live()
+        if live:  # open pages go on asking for its scripts
+            point(os.path.join(os.path.dirname(self.activation.link), FORMER), live)
         before = self.activation.flip()
         try:
             # Without a good answer before, there is no telling what one after would show: nginx may not be set up yet.

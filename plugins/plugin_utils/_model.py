@@ -102,6 +102,7 @@ def _derive_files(app):
     return {
         "below": folder,
         "root": "/srv/%s/current/%s" % (app["name"], folder),
+        "former": "/srv/%s/former/%s" % (app["name"], folder),
         "index": static["index"],
         "spa": static["spa"],
     }
@@ -235,7 +236,7 @@ def _derive_route(route, site, by_name, exact):
     kind = next(key for key in ROUTE_TARGETS if route[key] is not None)
     files = by_name[route["app"]]["files"] if kind == "app" else None
     if kind == "static":
-        files = {"root": route["static"], "index": "index.html", "spa": False}
+        files = {"root": route["static"], "former": None, "index": "index.html", "spa": False}
     if files:
         kind = "static"
     defaults = _schema.ROUTE_DEFAULTS["websocket" if route["websocket"] else kind]
@@ -255,7 +256,7 @@ def _derive_route(route, site, by_name, exact):
         body_size=route["body_size"] or site["client_max_body_size"],
         access_log=site["access_log"] if route["access_log"] is None else route["access_log"],
         upstream=route["app"] if kind == "app" else None,
-        files=files and {key: files[key] for key in ("root", "index", "spa")},
+        files=files and {key: files[key] for key in ("root", "former", "index", "spa")},
         zone=None,
     )
 

@@ -1,6 +1,7 @@
 """Front ends as nginx serves them: what clients get and keep, and what a switch and a bad build do to them."""
 
 import copy
+import functools
 import os
 import re
 import subprocess
@@ -37,9 +38,15 @@ def inside(text):
     return done.stdout.strip()
 
 
+@functools.cache
+def address():
+    return inside("hostname -I").split()[0]
+
+
 def get(path, host="front.example.com", **headers):
-    address = inside("hostname -I").split()[0]
-    return requests.get(f"http://{address}{path}", headers={"Host": host, **headers}, timeout=5, allow_redirects=False)
+    return requests.get(
+        f"http://{address()}{path}", headers={"Host": host, **headers}, timeout=5, allow_redirects=False
+    )
 
 
 def title(path="/"):
@@ -118,7 +125,7 @@ def test_a_switch_is_seen_by_nobody_and_open_pages_find_their_scripts():
     old, failed, stop = script(), [], threading.Event()
 
     def ask():
-        while not stop.wait(0.02):
+        while not stop.wait(0.05):
             failed.extend(answer.status_code for answer in (get("/"), get(script())) if answer.status_code != 200)
 
     client = threading.Thread(target=ask)

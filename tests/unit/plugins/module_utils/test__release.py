@@ -224,6 +224,14 @@ def test_the_release_that_is_to_go_live_next_stays(releases):
     assert releases.superfluous(keep=2) == ["r1", "r2"]
 
 
+def test_the_release_of_which_open_pages_ask_stays(releases):
+    for name in ("one", "two", "three", "four"):
+        make(releases, name, at=int(NOW))
+    os.symlink("releases/one", os.path.join(releases.root, "former"))
+    os.symlink("releases/four", os.path.join(releases.root, "current"))
+    assert "one" not in releases.superfluous(2)
+
+
 def test_what_is_not_whole_can_not_go_live_next(releases):
     releases.stage("r1")
     with pytest.raises(GatehouseError):

@@ -59,6 +59,7 @@ def test_the_release_is_live_once_the_proxy_serves_its_page(srv, late):
     assert len(proxy.pages) == 2 + late
     assert not switch(srv, "two", proxy).plan()
     assert Activation.passed(str(srv / "releases" / "two"))["after"] == "one"
+    assert os.readlink(srv / "former") == "releases/one"
 
 
 def test_the_first_release_goes_live_before_there_is_a_proxy(srv):

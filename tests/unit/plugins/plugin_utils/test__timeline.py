@@ -67,8 +67,10 @@ def test_each_stage_of_site_yml_is_called_by_a_tag_of_its_own(loader, variables)
     found = []
     for play in Playbook.load(str(SITE), variable_manager=variables, loader=loader).get_plays():
         found += [name for name in stages(play) if name not in ("facts", "tasks")]
-    assert len(set(found)) == len(found) == len(tags)
-    assert [name for name, own in zip(found, tags, strict=True) if name not in own] == []
+    assert len(set(found)) == len(found)
+    # The tasks of one stage, one for each runtime, share its tag.
+    assert [own for own in tags if len(own & set(found)) != 1] == []
+    assert set(found) <= set().union(*tags)
 
 
 ROLE = "gatehouse.webapp.verify"

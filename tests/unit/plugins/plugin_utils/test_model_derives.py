@@ -148,7 +148,12 @@ def test_an_app_of_files_has_no_instances_and_is_served_from_its_live_release():
     assert (app["files"]["below"], app["files"]["root"]) == ("src/web/out", "/srv/front/current/src/web/out")
     assert app["proxy"] == {"url": "http://127.0.0.1:80/", "host": "chat.example.com"}
     (route,) = model["sites"][0]["routes"]
-    assert route["files"] == {"root": "/srv/front/current/src/web/out", "index": "index.html", "spa": True}
+    assert route["files"] == {
+        "root": "/srv/front/current/src/web/out",
+        "former": "/srv/front/former/src/web/out",
+        "index": "index.html",
+        "spa": True,
+    }
     assert (route["upstream"], route["rate"], route["read_timeout"]) == (None, None, None)
     (probe,) = model["probes"]
     assert (probe["path"], probe["health"]["status"], probe["websocket"]) == ("/", [200], None)
@@ -164,7 +169,7 @@ def test_beside_files_an_app_keeps_its_health_path():
 
 def test_a_folder_of_the_host_is_served_as_it_is():
     (route,) = resolve([], [a_site({"path": "/", "static": "/srv/www"})])["sites"][0]["routes"]
-    assert route["files"] == {"root": "/srv/www", "index": "index.html", "spa": False}
+    assert route["files"] == {"root": "/srv/www", "former": None, "index": "index.html", "spa": False}
 
 
 class LazyMapping(Mapping):

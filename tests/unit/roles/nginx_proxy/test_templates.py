@@ -257,7 +257,7 @@ def test_a_front_end_is_served_from_its_live_release_and_routes_itself(rendered)
     assert one(location, "root") == ["/srv/front/current/src/dist"]
     assert one(location, "index") == ["index.html"]
     assert one(location, "try_files") == ["$uri", "$uri/", "/index.html"]
-    assert one(blocks(location, "location")[r"~ .[A-Za-z0-9]+$"], "try_files") == ["$uri", "=404"]
+    assert one(blocks(location, "location")[r"~ .[A-Za-z0-9]+$"], "try_files") == ["$uri", "@former /"]
 
 
 def test_a_front_end_below_a_path_stays_below_it(rendered):
@@ -269,7 +269,17 @@ def test_a_front_end_below_a_path_stays_below_it(rendered):
 
 def test_files_without_routes_of_their_own_are_files_alone(rendered):
     location = front(rendered, static={"spa": False})["/"]
-    assert (all_of(location, "try_files"), blocks(location, "location")) == ([], {})
+    assert all_of(location, "try_files") == []
+
+
+@pytest.mark.parametrize(("path", "rewritten"), [("/", []), ("/admin", [["^/admin/(.*)$", "/$1", "break"]])])
+def test_scripts_of_the_release_before_are_found_and_nothing_else_of_it(rendered, path, rewritten):
+    location = front(rendered, path)["@former " + path.rstrip("/") + "/"]
+    assert one(location, "root") == ["/srv/front/former/src/dist"]
+    assert one(location, "try_files") == ["$uri", "=404"]
+    assert all_of(location, "rewrite") == rewritten
+    assert blocks(location, "if") == {"($gatehouse_cache_control = no-cache)": [["return", ["404"], None]]}
+    assert ["Cache-Control", "$gatehouse_cache_control"] in all_of(location, "add_header")
 
 
 def test_a_route_that_says_how_to_cache_is_heard(rendered):
