@@ -199,7 +199,6 @@ export class ChatService {
 
   #lost(): void {
     this.#drop();
-    this.#cancelPoll();
     const pause = Math.min(this.#policy.firstDelay * 2 ** this.#failures, this.#policy.longestDelay);
     // Chance keeps a thousand browsers from coming back in the same millisecond.
     this.#cancelRetry = this.#browser.after(pause * (0.75 + this.#browser.random() / 2), () => this.#connect());

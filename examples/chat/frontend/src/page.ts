@@ -63,6 +63,7 @@ void service.start();
 function showState(state: State): void {
   const text = NOTICE[state];
   badge.dataset.state = state;
+  conversation.dataset.state = state;
   badge.textContent = BADGE[state];
   notice.hidden = text === undefined;
   element("notice-text").textContent = text ?? "";

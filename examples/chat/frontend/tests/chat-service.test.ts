@@ -161,6 +161,11 @@ describe("reconnecting", () => {
     await world.last.greet();
 
     assert.deepEqual(world.messages, ["user: from another tab", "assistant: re: from another tab"]);
+    await world.last.break();
+    await world.nextTry();
+    await world.last.greet();
+    assert.equal(world.messages.length, 2);
+    assert.match(world.asked.at(-1)!, /after=2$/);
   });
 
   it("sends over HTTP meanwhile", async () => {
@@ -241,6 +246,38 @@ describe("a message whose connection is lost", () => {
     await answer;
   });
 
+  it("is told from the same words of another tab", async () => {
+    const service = await world.open();
+    void service.send("first");
+    await settled();
+    await world.last.break();
+    void service.send("same");
+    world.reply("same");
+    await world.nextTry();
+    await world.last.greet();
+
+    assert.deepEqual(world.messages, ["user: same", "assistant: re: same"]);
+    assert.deepEqual(
+      world.last.sent.map(({ message }) => message),
+      ["first", "same"],
+    );
+  });
+
+  it("does not take what another tab said next for its answer", async () => {
+    const service = await world.open();
+    const answer = assert.rejects(service.send("hello"), /nobody answered/);
+    await settled();
+    world.keep("user", "hello");
+    world.reply("from another tab");
+    await world.last.break();
+    await world.nextTry();
+    await world.last.greet();
+    await world.pass(POLICY.pollEvery * POLICY.sendTries);
+
+    await answer;
+    assert.deepEqual(world.messages, ["user: from another tab", "assistant: re: from another tab"]);
+  });
+
   it("goes before those that were written after it", async () => {
     const service = await world.open();
     const answers = [service.send("first")];
@@ -265,13 +302,55 @@ describe("a message whose connection is lost", () => {
   it("is not said twice when only the answer to its POST was lost", async () => {
     const service = await world.open();
     await world.fallBack();
-    world.losesAnswers = true;
+    world.losesAnswers = 1;
     const answer = service.send("hello");
     await world.pass(POLICY.pollEvery);
 
     assert.equal(await answer, "re: hello");
     assert.deepEqual(world.posted, ["hello"]);
     assert.deepEqual(world.messages, []);
+  });
+});
+
+describe("HTTP", () => {
+  it("takes turns: a look at the history does not show a message that is on its way", async () => {
+    const service = await world.open();
+    await world.fallBack();
+    let release = () => {};
+    world.hold = new Promise((resolve) => (release = resolve));
+    const answer = service.send("hello");
+    await world.pass(POLICY.pollEvery * 2);
+    release();
+
+    assert.equal(await answer, "re: hello");
+    await world.pass(POLICY.pollEvery);
+    assert.deepEqual(world.messages, []);
+  });
+
+  it("is not waited for beyond a limit", async () => {
+    world.hold = new Promise(() => {});
+    const service = world.service();
+    void service.start();
+    await settled();
+    await world.pass(POLICY.requestTimeout - 1);
+    assert.equal(world.sockets.length, 0);
+    await world.pass(1);
+
+    assert.equal(world.sockets.length, 1);
+  });
+
+  it("answers late, after a connection has opened: it stays open", async () => {
+    const service = await world.open();
+    await world.fallBack();
+    let release = () => {};
+    world.hold = new Promise((resolve) => (release = resolve));
+    service.retry();
+    await world.pass(POLICY.pollEvery);
+    await world.last.greet();
+    release();
+    await settled();
+
+    assert.equal(world.states.at(-1), "open");
   });
 });
 
@@ -291,6 +370,7 @@ describe("falling back to HTTP", () => {
     await world.pass(POLICY.pollEvery);
 
     assert.deepEqual(world.posted, ["over HTTP"]);
+    assert.equal(world.states.filter((state) => state === "fallback").length, 1, "what stays is not told again");
     assert.deepEqual(world.messages, ["user: from another tab", "assistant: re: from another tab"]);
   });
 
@@ -335,6 +415,30 @@ describe("falling back to HTTP", () => {
     });
   }
 
+  it("sends nothing before what was lost, and is offline at once", async () => {
+    const service = await world.open();
+    await world.fallBack();
+    world.losesPosts = 1;
+    const answers = [service.send("one"), service.send("two")];
+    await settled();
+    assert.equal(service.state, "offline");
+    assert.deepEqual(world.posted, []);
+    await world.pass(POLICY.pollEvery);
+
+    assert.deepEqual(await Promise.all(answers), ["re: one", "re: two"]);
+    assert.deepEqual(world.posted, ["one", "two"]);
+  });
+
+  it("gives a message up that gets lost again and again", async () => {
+    const service = await world.open();
+    await world.fallBack();
+    world.losesPosts = Infinity;
+    const answer = assert.rejects(service.send("hello"), new ChatError("The service can't be reached.", false));
+    await world.pass(POLICY.pollEvery * POLICY.sendTries);
+
+    await answer;
+  });
+
   it("does not send again what is refused", async () => {
     const service = await world.open();
     await world.fallBack();
@@ -342,6 +446,15 @@ describe("falling back to HTTP", () => {
 
     await assert.rejects(service.send("x"), new ChatError("The service answered 422.", true));
   });
+});
+
+it("tries no more when it is closed in between", async () => {
+  const service = await world.open();
+  await world.last.break();
+  service.close();
+  await world.pass(POLICY.longestDelay);
+
+  assert.equal(world.sockets.length, 1);
 });
 
 it("ends for good when it is closed", async () => {

@@ -49,8 +49,13 @@ export class World implements Browser {
   readonly history: Message[] = [];
   /** The status with which it answers HTTP; null when it does not answer. */
   http: number | null = 200;
-  /** Whether a POST is done, though its answer gets lost. */
-  losesAnswers = false;
+  /** Messages that do not arrive, and answers that do not come back. */
+  losesPosts = 0;
+  losesAnswers = 0;
+  /** What each answer of HTTP waits for. */
+  hold: Promise<void> = Promise.resolve();
+  /** The addresses asked for. */
+  readonly asked: string[] = [];
   chance = 0.5;
   now = 0;
   #timers: { at: number; action: () => void }[] = [];
@@ -143,16 +148,33 @@ export class World implements Browser {
 
   async fetch(address: string, options: RequestInit): Promise<Response> {
     const url = new URL(address);
-    if (this.http === null) throw new TypeError("no answer");
-    if (this.http !== 200) return new Response("", { status: this.http });
-    if (options.method !== "POST") {
+    this.asked.push(url.pathname + url.search);
+    const answer = this.#serve(url, options);
+    const aborted = new Promise<never>((_, reject) => {
+      options.signal?.addEventListener("abort", () => reject(options.signal?.reason));
+    });
+    await Promise.race([this.hold, aborted]);
+    return answer();
+  }
+
+  /** What is asked for is done at once; what it gives may be long in coming. */
+  #serve(url: URL, { method, body }: RequestInit): () => Response {
+    const lost = () => {
+      throw new TypeError("no answer");
+    };
+    const { http } = this;
+    if (http === null) return lost;
+    if (http !== 200) return () => new Response("", { status: http });
+    if (method !== "POST") {
       const after = Number(url.searchParams.get("after"));
-      return Response.json({ messages: this.history.filter(({ id }) => id > after) });
+      const messages = this.history.filter(({ id }) => id > after);
+      return () => Response.json({ messages });
     }
-    const { message } = JSON.parse(String(options.body));
+    if (this.losesPosts-- > 0) return lost;
+    const { message } = JSON.parse(String(body));
     this.posted.push(message);
     const id = this.reply(message);
-    if (this.losesAnswers) throw new TypeError("the connection was reset");
-    return Response.json({ session_id: SESSION, response: `re: ${message}`, id });
+    if (this.losesAnswers-- > 0) return lost;
+    return () => Response.json({ session_id: SESSION, response: `re: ${message}`, id });
   }
 }
