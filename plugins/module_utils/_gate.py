@@ -134,7 +134,9 @@ def websocket_probe(options, url, connect=None):
     _check_url(url, ("ws", "wss", "http", "https"))
 
     def ask(timeout):
-        return probe_websocket(url, timeout, _headers(options), _tls(options), options["send"], options["reply"], connect)
+        return probe_websocket(
+            url, timeout, _headers(options), _tls(options), options["send"], options["reply"], connect
+        )
 
     return ask
 

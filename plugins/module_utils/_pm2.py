@@ -25,9 +25,8 @@ Process = namedtuple("Process", "id name pid status restarts unstable started ex
 
 ONLINE, LAUNCHING, STOPPING, STOPPED, ERRORED = "online", "launching", "stopping", "stopped", "errored"
 
-# Seconds that PM2 waits for a sign of a new worker, and for an old one to end, where it is not told otherwise.
+# Seconds that PM2 waits for a sign of a new worker, where it is not told otherwise.
 LISTEN_TIMEOUT = 3.0
-KILL_TIMEOUT = 1.6
 
 # Seconds in which PM2 must answer a question that it answers at once.
 ANSWER_TIMEOUT = 60.0
@@ -37,8 +36,20 @@ SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/s
 
 # What PM2 itself puts beside the app's own variables.
 PM2_VARIABLES = frozenset(
-    "PM2_HOME PM2_USAGE PM2_JSON_PROCESSING PM2_PROGRAMMATIC PM2_INTERACTOR_PROCESSING PWD SILENT unique_id "
-    "vizion_running io NODE_APP_INSTANCE PYTHONUNBUFFERED".split()
+    [
+        "PM2_HOME",
+        "PM2_USAGE",
+        "PM2_JSON_PROCESSING",
+        "PM2_PROGRAMMATIC",
+        "PM2_INTERACTOR_PROCESSING",
+        "PWD",
+        "SILENT",
+        "unique_id",
+        "vizion_running",
+        "io",
+        "NODE_APP_INSTANCE",
+        "PYTHONUNBUFFERED",
+    ]
 )
 
 # Names by which PM2 would take an argument for something else: a file of apps, all apps, a process by its number.
@@ -130,10 +141,21 @@ def describe_end(process):
 
 # The definition of an app: what is compared
 
-SETTINGS = (
-    "script args cwd exec_mode interpreter node_args max_memory_restart wait_ready listen_timeout kill_timeout "
-    "out_file error_file env"
-).split()
+SETTINGS = [
+    "script",
+    "args",
+    "cwd",
+    "exec_mode",
+    "interpreter",
+    "node_args",
+    "max_memory_restart",
+    "wait_ready",
+    "listen_timeout",
+    "kill_timeout",
+    "out_file",
+    "error_file",
+    "env",
+]
 
 
 def actual(process):
@@ -212,7 +234,9 @@ def check_name(name):
 def check_script(script):
     """Refuse a path that PM2 would not take for a script."""
     if re.search(r"\s", script):
-        raise GatehouseError("PM2 takes a script with a space in it for a shell command: %r" % script, cause="bad_input")
+        raise GatehouseError(
+            "PM2 takes a script with a space in it for a shell command: %r" % script, cause="bad_input"
+        )
     if any(part in script for part in CONFIG_FILES):
         raise GatehouseError(
             "PM2 would take %s for a file of apps, because of its name" % script,
@@ -279,7 +303,7 @@ class Command:
                 os.setgid(user.gid)
                 os.setuid(user.uid)
 
-        self._output = tempfile.TemporaryFile()
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - it is read when the command has ended
         self._process = subprocess.Popen(
             words,
             stdin=subprocess.DEVNULL,
@@ -389,7 +413,8 @@ class Pm2:
             return []
         asked = self._clock()
         found = sorted(parse_jlist(self._ask(["jlist"])), key=lambda process: process.id)
-        self._last = (self._clock(), self._clock() - asked, found)
+        answered = self._clock()
+        self._last = (answered, answered - asked, found)
         return found
 
     def glance(self):
@@ -439,14 +464,19 @@ class Pm2:
         return self._begin(["restart", str(process.id)])
 
     def stop(self, processes):
-        self._do(["stop"] + [str(process.id) for process in processes])
+        self._end_processes("stop", processes)
 
     def delete(self, processes):
-        self._do(["delete"] + [str(process.id) for process in processes])
+        self._end_processes("delete", processes)
+
+    def _end_processes(self, word, processes):
+        # PM2 answers when they have ended.
+        longest = max(process.settings.get("kill_timeout") or 0 for process in processes) / 1000.0
+        self.end(self._begin([word] + [str(process.id) for process in processes]), ANSWER_TIMEOUT + longest)
 
     def save(self):
         # Without --force an empty list would not be saved, and the last app would come back at boot.
-        self._do(["save", "--force"])
+        self._ask(["save", "--force"])
 
     def end(self, command, timeout=ANSWER_TIMEOUT):
         """Wait for a Command that was begun. Raises GatehouseError when PM2 refused it."""
@@ -493,12 +523,8 @@ class Pm2:
                 continue
         return found[-lines:]
 
-    def _do(self, words):
-        self._last = None
-        self.end(self._begin(words), ANSWER_TIMEOUT)
-
     def _ask(self, words):
-        return self.end(self._begin(words), ANSWER_TIMEOUT)
+        return self.end(self._begin(words))
 
     def _begin(self, words, variables=None):
         self._last = None

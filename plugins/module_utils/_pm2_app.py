@@ -9,6 +9,7 @@ cluster mode one after another behind a stand-in, in fork mode at once, and the 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 
@@ -43,10 +44,10 @@ INTERVAL = 0.2
 LOG_LINES = 20
 
 # Variables of these names would overwrite what PM2 keeps of the app under the same name.
-RESERVED = frozenset(
-    "name namespace args node_args script cwd env instances exec_mode exec_interpreter interpreter status version watch "
-    "autostart autorestart wait_ready listen_timeout kill_timeout max_memory_restart merge_logs username uid gid force "
-    "treekill instance_var created_at restart_time unstable_restarts".split()
+RESERVED = re.compile(
+    r"(name|namespace|args|node_args|script|cwd|env|instances|exec_mode|exec_interpreter|interpreter|status|version|watch"
+    r"|autostart|autorestart|wait_ready|listen_timeout|kill_timeout|max_memory_restart|merge_logs|username|uid|gid|force"
+    r"|treekill|instance_var|created_at|restart_time|unstable_restarts|pm_.*)$"
 )
 
 
@@ -56,7 +57,7 @@ def wanted(params, environment, exists=os.path.exists, which=shutil.which):
     environment: what a process of this PM2 has before anything of its own.
     """
     variables = {str(name): str(value) for name, value in (params["env"] or {}).items()}
-    reserved = sorted(name for name in variables if name in RESERVED or name.startswith("pm_"))
+    reserved = sorted(name for name in variables if RESERVED.match(name))
     if reserved:
         raise GatehouseError(
             "PM2 keeps a setting of its own under the name %s, and a variable would overwrite it" % reserved[0],
@@ -68,7 +69,9 @@ def wanted(params, environment, exists=os.path.exists, which=shutil.which):
     if params["npm"]:
         script = which("npm", path=environment["PATH"])
         if not script:
-            raise GatehouseError("there is no npm in %s" % environment["PATH"], cause="bad_input", hint="apt install npm")
+            raise GatehouseError(
+                "there is no npm in %s" % environment["PATH"], cause="bad_input", hint="apt install npm"
+            )
         args = ["run", params["npm"]] + (["--"] + args if args else [])
         _must_exist(os.path.join(cwd, "package.json"), exists)
     else:
@@ -85,7 +88,9 @@ def wanted(params, environment, exists=os.path.exists, which=shutil.which):
         raise GatehouseError("instances is %d" % params["instances"], cause="bad_input", hint="instances: 2")
     if any(" " in word for word in params["node_args"]):
         raise GatehouseError(
-            "PM2 parts node_args at spaces", cause="bad_input", hint="node_args: [--max-old-space-size=200, --trace-warnings]"
+            "PM2 parts node_args at spaces",
+            cause="bad_input",
+            hint="node_args: [--max-old-space-size=200, --trace-warnings]",
         )
     return {
         "script": script,
@@ -100,15 +105,15 @@ def wanted(params, environment, exists=os.path.exists, which=shutil.which):
         "kill_timeout": _milliseconds(params["kill_timeout"]),
         "out_file": params["out_file"],
         "error_file": params["error_file"],
-        "env": {
-            name: value for name, value in dict(environment, **variables).items() if name not in PM2_VARIABLES
-        },
+        "env": {name: value for name, value in dict(environment, **variables).items() if name not in PM2_VARIABLES},
     }
 
 
 def _must_exist(path, exists):
     if not os.path.isabs(path):
-        raise GatehouseError("%s is no full path" % path, cause="bad_input", hint="script: /srv/chat-web/server.js, or cwd")
+        raise GatehouseError(
+            "%s is no full path" % path, cause="bad_input", hint="script: /srv/chat-web/server.js, or cwd"
+        )
     if not exists(path):
         raise GatehouseError("there is no %s" % path, cause="no_script", hint="ls -la %s" % os.path.dirname(path))
 
@@ -205,14 +210,14 @@ class Pm2App:
         before = {"state": self._state(self.before)}
         after = {"state": {"absent": "absent", "stopped": "stopped"}.get(self.state, "started")}
         if has:
-            before.update(shown(has, self.definition or has), instances=len(self.before))
+            before.update(shown(has), instances=len(self.before))
         if self.definition:
             # What is left to PM2 is no difference.
             wish = {
                 name: (has or {}).get(name) if value is None and name not in self._differs else value
                 for name, value in self.definition.items()
             }
-            after.update(shown(wish), instances=self.count)
+            after.update(shown(wish, has), instances=self.count)
         elif self.state == "stopped":
             after = dict(before, state="stopped") if self.before else before
         return {"before": before, "after": after}
@@ -287,7 +292,7 @@ class Pm2App:
     def _roll(self):
         """Worker after worker, while a stand-in of the new kind serves in the place of each."""
         try:
-            stand_in = self._start(self.definition, 1)
+            self._start(self.definition, 1)
         except GatehouseError as failure:
             failure.message += "\nThe former workers were not touched."
             raise
@@ -297,7 +302,8 @@ class Pm2App:
                 self._start(self.definition, 1)
         if self.count > len(self.before):
             self._start(self.definition, self.count - len(self.before))
-        self.manager.delete(stand_in)
+        # The one with the highest number goes, so that those that stay count from 0 on.
+        self.manager.delete([max(self.manager.app(self.name), key=lambda process: process.number)])
 
     def _swap(self):
         """In fork mode each process has its port for itself: the former go before the new ones come."""

@@ -172,7 +172,7 @@ class Pm2Restart(GatedServices):
         worker = suspect.service
         if not is_cluster(worker.process):
             return self._try_again(worker, failure)
-        process = suspect.find()
+        process = suspect.seen()
         if process:
             self.manager.delete([process])
             self.timeline.tell("%s: taken away" % label(process))
@@ -194,7 +194,8 @@ class Pm2Restart(GatedServices):
             now = worker._replace(process=current.get(worker.process.id, worker.process))
             gate = dict(self.gate, stable_for=0)
             watch = WorkerWatch(self, now, None)
-            Gate(self.probes(now, watch), gate, watch.look, self.clock, self.sleep).wait()
+            watch.gate = Gate(self.probes(now, watch), gate, watch.look, self.clock, self.sleep)
+            watch.gate.wait()
 
     def _try_again(self, worker, failure):
         """A process in fork mode had the port for itself: nothing of what ran before is left to go back to."""
@@ -250,9 +251,9 @@ class WorkerWatch(Watch):
         self._known = known
 
     def look(self):
-        process = self.find()
+        process = self.seen()
         if process is None:
-            return "PM2 has not started it yet"
+            return self._missing()
         if self.former and process.started <= self.former.started:
             if process.status == ERRORED and self._command.ended() is not None:
                 raise GateFailure("crashed: %s" % describe_end(process), cause="crashed")
@@ -271,7 +272,7 @@ class WorkerWatch(Watch):
         self._see_wrong_port()
         return None
 
-    def find(self):
+    def seen(self):
         """The process as PM2 tells it, or None; a stand-in is the one that was not there before."""
         wanted = self.service.process
         for process in self.story.manager.glance():
@@ -281,14 +282,14 @@ class WorkerWatch(Watch):
                 if process.pid and self.story.processes.start_time(process.pid) is None:
                     self.story.manager.forget()  # it has ended since PM2 was asked
                 return process
-        self._see_refusal()
-        if wanted.id is not None:
-            raise GateFailure("PM2 does not know it any more", cause="crashed")
         return None
 
-    def _see_refusal(self):
+    def _missing(self):
         if self._command and self._command.ended():
-            self.story.manager.end(self._command)
+            self.story.manager.end(self._command)  # tells what PM2 did not like
+        if self.service.process.id is not None:
+            raise GateFailure("PM2 does not know it any more", cause="crashed")
+        return "PM2 has not started it yet"
 
     def _see_start(self, process):
         self._started_as = process.started

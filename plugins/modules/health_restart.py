@@ -20,9 +20,10 @@ description:
     step, and the former one is drained and stopped. A release that fails never gets a request.
   - With O(state=current) only what does not run what is on disk is restarted, and the rest is measured all the same. A run
     that was killed half-way is put right by the next one.
-  - With O(manager=pm2) the processes of a PM2 app are restarted. In cluster mode one more worker is started first. It must pass the
-    gate, and serves while the others are restarted one after another, each gated. Each question of the gate is asked of the very worker that
-    it is about. C(pm2 reload) is not used, since it ends the old worker once PM2's C(listen_timeout) is over, ready or not.
+  - With O(manager=pm2) the processes of a PM2 app are restarted. In cluster mode one more worker is started first. It must pass
+    the gate, and serves while the others are restarted one after another, each gated. Each question of the gate is asked of the
+    very worker that it is about. C(pm2 reload) is not used, since it ends the old worker once PM2's C(listen_timeout) is over,
+    ready or not.
 options:
   name:
     description:

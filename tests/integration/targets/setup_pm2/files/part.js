@@ -12,7 +12,7 @@ const told = {
   pid: process.pid,
   args: process.argv.slice(2),
   number: process.env.NODE_APP_INSTANCE,
-  names: Object.keys(process.env),
+  gone: process.env.GONE,
 };
 
 const server = http.createServer((request, response) => {
