@@ -142,8 +142,10 @@ class Pm2Restart(GatedServices):
 
     def _restart(self, worker):
         asked = self.now()
+        # As it is now: PM2 may have restarted it since the plan was made.
+        former = {process.id: process for process in self.manager.processes()}.get(worker.process.id, worker.process)
         self.timeline.tell("%s: restart asked for" % worker.name)
-        watch = WorkerWatch(self, worker, worker.process, self.manager.restart(worker.process))
+        watch = WorkerWatch(self, worker, former, self.manager.restart(former))
         self._pass_gate(worker, watch, asked)
 
     def _pass_gate(self, service, watch, since):
@@ -201,8 +203,7 @@ class Pm2Restart(GatedServices):
         """A process in fork mode had the port for itself: nothing of what ran before is left to go back to."""
         if failure.cause not in ("crashed", "port_conflict"):
             return "failed", "%s has its port for itself, so nothing else serves. It was left running." % worker.name
-        found = [process for process in self.manager.app(worker.process.name) if process.id == worker.process.id]
-        self._restart(worker._replace(process=found[0]))
+        self._restart(worker)
         return "reverted", "It was started once more, and is healthy."
 
     # What GatedServices asks of the manager
