@@ -454,3 +454,69 @@ def test_a_connection_that_nobody_takes_is_not_waited_for_for_ever(dealt, pm2):
     with pytest.raises(ProbeFailure):
         connect("127.0.0.1", 3000, Left())
     assert pm2.time - began <= 6.1
+
+
+# What the watch makes of what PM2 says
+
+
+class Ended:
+    def __init__(self, status):
+        self.ended = lambda: status
+
+
+@pytest.fixture
+def watch(pm2, story):
+    """Looks once at the restarted process, changed in this way; `ended`: of the command that restarts it."""
+    pm2.add(exec_mode="fork_mode")
+    made = story()
+    former = pm2.processes()[0]._replace(started=10.0, restarts=4)
+
+    def look(ended=0, before=former, **changes):
+        worker = _pm2_restart.Worker("web:0", 3000, before)
+        pm2.glance = lambda: [before._replace(**{"started": 20.0, **changes})]
+        watching = WorkerWatch(made, worker, before, Ended(ended))
+        watching.gate = type("Gate", (), {"answers": []})
+        return watching.look()
+
+    look.former = former
+    return look
+
+
+def test_the_restart_that_was_asked_for_is_no_crash(watch):
+    assert watch(restarts=5) is None
+
+
+def test_a_restart_more_is_a_crash_even_when_it_is_all_that_is_seen(watch):
+    with pytest.raises(GatehouseError) as caught:
+        watch(restarts=6, exit_code=1)
+    assert caught.value.cause == "crashed" and "restarted it 1 times" in caught.value.message
+
+
+def test_what_did_not_run_before_is_not_counted_as_restarted(watch):
+    stopped = watch.former._replace(status="stopped")
+    assert watch(before=stopped, status="online", restarts=4) is None
+    with pytest.raises(GatehouseError):
+        watch(before=stopped, status="online", restarts=5)
+
+
+def test_the_old_process_is_not_taken_for_the_new_one(watch):
+    assert watch(started=10.0, status="stopping") == "its old process has not ended (stopping)"
+
+
+def test_an_old_failure_counts_once_pm2_has_done_what_it_was_told(watch):
+    errored = watch.former._replace(status="errored")
+    assert "has not ended" in watch(ended=None, before=errored, started=10.0)
+    with pytest.raises(GatehouseError) as caught:
+        watch(ended=0, before=errored, started=10.0)
+    assert caught.value.cause == "crashed"
+
+
+def test_one_that_pm2_does_not_call_online_is_not_asked(watch):
+    assert watch(status="launching", restarts=5) == "PM2 does not call it online yet"
+
+
+@pytest.mark.parametrize("status", ["stopped", "errored", "waiting restart"])
+def test_one_that_has_ended_has_crashed(watch, status):
+    with pytest.raises(GatehouseError) as caught:
+        watch(status=status, restarts=5, exit_code=2)
+    assert caught.value.cause == "crashed" and "exit status" in caught.value.message
