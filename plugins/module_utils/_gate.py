@@ -99,8 +99,11 @@ def check_patience(options):
         )
 
 
-def http_probe(options, url):
-    """The HTTP question that these options ask of this URL, as a function of the seconds it may take."""
+def http_probe(options, url, connect=None):
+    """The HTTP question that these options ask of this URL, as a function of the seconds it may take.
+
+    connect: opens its connection, as probe_http takes it.
+    """
     _check_url(url, ("http", "https"))
     body = options["body"]
     headers = _headers(options)
@@ -120,41 +123,46 @@ def http_probe(options, url):
             content,
             options["follow_redirects"],
             _tls(options),
+            connect,
         )
 
     return ask
 
 
-def websocket_probe(options, url):
+def websocket_probe(options, url, connect=None):
     """The WebSocket question that these options ask of this URL, as a function of the seconds it may take."""
     _check_url(url, ("ws", "wss", "http", "https"))
 
     def ask(timeout):
-        return probe_websocket(url, timeout, _headers(options), _tls(options), options["send"], options["reply"])
+        return probe_websocket(
+            url, timeout, _headers(options), _tls(options), options["send"], options["reply"], connect
+        )
 
     return ask
 
 
-def questions_of(gate, port=None):
+def questions_of(gate, port=None, connect=None):
     """What a gate asks of a server beyond a connection: HTTP, then WebSocket.
 
     `http` and `websocket` name a full `url`, or a `path` at the gate's `address` and this `port`.
+    connect: opens the connections to the port.
     """
     probes = []
     for name, scheme, build in (("http", "http", http_probe), ("websocket", "ws", websocket_probe)):
         options = gate.get(name)
         if options:
-            probes.append(build(options, _url(name, scheme, options, gate["address"], port)))
+            url = _url(name, scheme, options, gate["address"], port)
+            probes.append(build(options, url, None if options["url"] else connect))
     return probes
 
 
-def probes_of(gate, port=None):
+def probes_of(gate, port=None, connect=None):
     """Every question of a gate, in the order in which they are asked: port, HTTP, WebSocket."""
     connection = []
     if port is not None:
         check_port(port)
-        connection.append(lambda timeout: probe_tcp(gate["address"], port, timeout))
-    return connection + questions_of(gate, port)
+        connection.append(lambda timeout: probe_tcp(gate["address"], port, timeout, connect))
+    return connection + questions_of(gate, port, connect)
 
 
 class Gate:

@@ -292,7 +292,7 @@ class GatedServices:
         # What was not restarted and has passed this gate before has been stable since then.
         stable = watch.former is None and not (self.activation and self._is_unconfirmed())
         patience = dict(self.gate, stable_for=0) if stable else self.gate
-        gate = Gate(probes_of(self.gate, service.port), patience, watch.look, self.clock, self.sleep)
+        gate = Gate(self.probes(service, watch), patience, watch.look, self.clock, self.sleep)
         watch.gate = gate
         try:
             gate.wait()
@@ -312,12 +312,16 @@ class GatedServices:
             )
         )
 
+    def probes(self, service, _watch):
+        """Every question that the gate asks of the service."""
+        return probes_of(self.gate, service.port)
+
     # When it stays shut
 
     def _explain(self, failure, service, since):
         """Add to the failure what a person would look up next."""
-        mask = Masker(self.manager.environment(self.manager.state(service.name)))
-        log = [mask(line) for line in self.manager.log(service.name, since - 0.1, LOG_LINES)]
+        mask = Masker(self._environment_of(service))
+        log = [mask(line) for line in self._log_of(service, since)]
         failure.message = "%s: %s" % (service.name, mask(failure.message))
         if failure.cause == "crashed" and any(ADDRESS_IN_USE.search(line) for line in log):
             failure.cause = "port_conflict"
@@ -325,7 +329,7 @@ class GatedServices:
             if holders:
                 failure.message += "; port %d is held by %s" % (service.port, describe_all(holders))
         elif failure.cause in ("refused", "unreachable"):
-            own = self.listeners.ports_of(self.listeners.pids_of_unit(service.name))
+            own = self.listeners.ports_of(self.own_pids(service))
             elsewhere = [port for port in own if port != service.port]
             failure.cause = "wrong_port" if elsewhere else "not_listening"
             if elsewhere:
@@ -336,9 +340,26 @@ class GatedServices:
         failure.facts["service"] = service.name
         failure.facts["log"] = log
         failure.facts["listeners"] = self._listeners_of(service)
-        failure.hint = failure.hint or HINTS[failure.cause] % {"unit": service.name, "port": service.port}
+        failure.hint = failure.hint or self._hint(failure.cause, service)
+
+    def _hint(self, cause, service):
+        return HINTS[cause] % {"unit": service.name, "port": service.port}
 
     # Evidence
+
+    def _environment_of(self, service):
+        return self.manager.environment(self.manager.state(service.name))
+
+    def _log_of(self, service, since):
+        return self.manager.log(service.name, since - 0.1, LOG_LINES)
+
+    def own_pids(self, service):
+        """The processes of the service."""
+        return self.listeners.pids_of_unit(service.name)
+
+    def _owns(self, service, holder):
+        """Whether a socket that this process holds is the service's."""
+        return holder.unit == service.name
 
     def _staleness(self, service, state):
         if state.active != "active":
@@ -369,7 +390,7 @@ class GatedServices:
         if service.port is None:
             return []
         holders = self.listeners.holders(self._sockets(service))
-        if any(holder.unit == service.name for holder in holders):
+        if any(self._owns(service, holder) for holder in holders):
             return []
         return [holder for holder in holders if holder.pid != 1]
 
@@ -406,8 +427,7 @@ class GatedServices:
 
     def _listeners_of(self, service):
         """Where the service's port and its own processes are listening now."""
-        own = self.listeners.pids_of_unit(service.name)
-        ports = set(self.listeners.ports_of(own))
+        ports = set(self.listeners.ports_of(self.own_pids(service)))
         if service.port is not None:
             ports.add(service.port)
         found = []
@@ -488,6 +508,9 @@ class Watch:
         self._workers, self._seen = self._seen & now, now
         return bool(lost)
 
+    def questions(self, port):
+        return questions_of(self.story.gate, port)
+
     def _see_wrong_port(self):
         """The port is refused while the healthy answer comes from another port of the same unit: known, not guessed.
 
@@ -495,8 +518,8 @@ class Watch:
         """
         if self.service.port is None or not self.gate.answers or self.gate.answers[-1].cause != "refused":
             return
-        for port in self.story.listeners.ports_of(self.story.listeners.pids_of_unit(self.service.name)):
-            questions = questions_of(self.story.gate, port)
+        for port in self.story.listeners.ports_of(self.story.own_pids(self.service)):
+            questions = self.questions(port)
             healthy = questions and all(ask(1.0).ok for ask in questions)
             self._elsewhere[port] = self._elsewhere.get(port, 0) + 1 if healthy else 0
             if self._elsewhere[port] >= WRONG_PORT_ROUNDS:

@@ -149,7 +149,7 @@ def probe_tcp(host, port, timeout, connect=None):
     """Whether something accepts a connection."""
 
     def exchange(deadline):
-        (connect or _connect)(host, port, deadline).close()
+        (connect or open_connection)(host, port, deadline).close()
         return "%s accepts connections" % _where(host, port), None, {}, ""
 
     return _answer(exchange, timeout, "%s" % _where(host, port))
@@ -176,7 +176,7 @@ def probe_http(
         target, how, content, send_headers = url, method, body, dict(headers or {})
         for _hop in range(MAX_REDIRECTS + 1):
             status, got, text = _http_once(
-                target, how, send_headers, content, tls or Tls(), deadline, connect or _connect
+                target, how, send_headers, content, tls or Tls(), deadline, connect or open_connection
             )
             location = got.get("location")
             if not (follow_redirects and location and status in (301, 302, 303, 307, 308)):
@@ -209,7 +209,7 @@ def probe_websocket(url, timeout, headers=None, tls=None, send=None, reply=None,
 
     def exchange(deadline):
         parts = split_url(url, ("ws", "wss", "http", "https"))
-        stream = _open(parts, tls or Tls(), deadline, connect or _connect)
+        stream = _open(parts, tls or Tls(), deadline, connect or open_connection)
         try:
             key = base64.b64encode(os.urandom(16)).decode("ascii")
             upgrade = {
@@ -312,7 +312,7 @@ def resolve(host, port, deadline):
     return result[0]
 
 
-def _connect(host, port, deadline):
+def open_connection(host, port, deadline):
     """Try each address of the name; one that hangs gets only its share of the time that is left."""
     addresses = resolve(host, port, deadline)
     for position, (family, kind, protocol, _name, address) in enumerate(addresses):

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, the gatehouse.webapp authors
 # MIT License (see LICENSE or https://opensource.org/license/mit)
-"""What a process runs: since when, and from which folder. Source: proc(5)."""
+"""What a process runs: since when, from which folder, and what it has started. Source: proc(5)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,36 @@ def start_time(pid, proc="/proc"):
     The kernel counts in ticks since boot. Boot time in /proc/stat is rounded to a second, so the clock that has run
     since boot is used instead.
     """
-    try:
-        with open("%s/%d/stat" % (proc, pid), encoding="utf-8", errors="replace") as file:
-            # The name, in parentheses, may hold spaces and parentheses itself.
-            fields = file.read().rpartition(")")[2].split()
-    except OSError:
+    fields = _fields(pid, proc)
+    if fields is None:
         return None
     since_boot = int(fields[19]) / float(os.sysconf("SC_CLK_TCK"))
     return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - since_boot)
+
+
+def tree(pid, proc="/proc"):
+    """The process and all that it, and those, have started and that still run, as a set of pids."""
+    children = {}
+    for name in os.listdir(proc):
+        fields = _fields(int(name), proc) if name.isdigit() else None
+        if fields:
+            children.setdefault(int(fields[1]), []).append(int(name))
+    found, left = set(), [pid]
+    while left:
+        one = left.pop()
+        found.add(one)
+        left += children.get(one, [])
+    return found
+
+
+def _fields(pid, proc):
+    """The fields of /proc/PID/stat from the third on, or None when the process has ended."""
+    try:
+        with open("%s/%d/stat" % (proc, pid), encoding="utf-8", errors="replace") as file:
+            # The name, in parentheses, may hold spaces and parentheses itself.
+            return file.read().rpartition(")")[2].split()
+    except OSError:
+        return None
 
 
 def working_directory(pid, proc="/proc"):

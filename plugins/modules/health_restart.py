@@ -20,10 +20,14 @@ description:
     step, and the former one is drained and stopped. A release that fails never gets a request.
   - With O(state=current) only what does not run what is on disk is restarted, and the rest is measured all the same. A run
     that was killed half-way is put right by the next one.
+  - With O(manager=pm2) the processes of a PM2 app are restarted. In cluster mode one more worker is started first. It must pass
+    the gate, and serves while the others are restarted one after another, each gated. Each question of the gate is asked of the
+    very worker that it is about. C(pm2 reload) is not used, since it ends the old worker once PM2's C(listen_timeout) is over,
+    ready or not.
 options:
   name:
     description:
-      - The unit to restart, for example V(chat-api.service). Use this or O(instances).
+      - The unit to restart, for example V(chat-api.service), or the PM2 app. Use this or O(instances).
     type: str
   port:
     description:
@@ -86,15 +90,33 @@ options:
         description: The site's name, for the Host header and the TLS handshake.
         type: str
   manager:
-    description: What manages the services.
+    description:
+      - What manages the services. With V(pm2), O(name) is a PM2 app, and its port is required. O(strategy), O(green), O(rotation),
+        O(proxy), O(activate), O(enabled) and O(drain_timeout) are for V(systemd).
     type: str
-    choices: [systemd]
+    choices: [systemd, pm2]
     default: systemd
+  pm2:
+    description: Which PM2, with O(manager=pm2).
+    type: dict
+    version_added: 0.3.0
+    suboptions:
+      user:
+        description: The user whose PM2 it is. By default the one that the module runs as.
+        type: str
+      home:
+        description: The C(PM2_HOME). By default C(.pm2) in the user's home.
+        type: path
+      executable:
+        description: The path of C(pm2). By default it is looked for in the system's folders.
+        type: path
   state:
     description:
       - V(restarted) restarts every service. V(current) restarts those that do not run what is on disk, which are those that
         are not running, whose unit or environment file is newer than their process, or (with O(activate)) whose
         working directory is not in the release.
+      - With O(manager=pm2), V(current) restarts the processes that are not online, whose script is newer, or whose working
+        directory is not the one that the app's C(cwd) leads to now.
     type: str
     choices: [restarted, current]
     default: restarted
@@ -154,6 +176,12 @@ seealso:
   - module: gatehouse.webapp.port_wait
   - module: gatehouse.webapp.http_probe
 notes:
+  - A PM2 app in fork mode has its port for itself, so no other process can serve during its restart, and there is no
+    former release to go back to. After a crash it is started once more, and gated. If it is not healthy it is left running.
+  - In cluster mode the additional worker is taken away again when it does not pass, and those that ran go on. When a later one
+    does not pass, it is taken away, and the additional worker stays in its place. A run that is killed leaves one worker too many, which
+    M(gatehouse.webapp.pm2_process) takes away.
+  - PM2 ends a worker with SIGINT. An app that does not finish its requests on it, within the app's C(kill_timeout), cuts them.
   - O(timeout) bounds each service's gate by itself, from the moment its restart is asked for. Stopping the old process is
     part of it.
   - A single question of the gate may take 5 seconds at most. Then the next one is asked.
@@ -201,6 +229,16 @@ EXAMPLES = r"""
     http: {path: /health}
     rotation: /run/gatehouse/rotation/chat-api
     proxy: {url: "http://127.0.0.1/health", host: chat.example.com}
+
+- name: Restart the workers of a PM2 app without a gap
+  gatehouse.webapp.health_restart:
+    manager: pm2
+    pm2: {user: chat-web, executable: /opt/pm2/node_modules/.bin/pm2}
+    name: chat-web
+    port: 3000
+    http: {path: /api/health}
+    successes: 2
+    stable_for: 2
 """
 
 RETURN = r"""
@@ -223,6 +261,7 @@ cause:
       could not be made live.
     - Before anything is touched also V(bad_input), V(no_unit), V(dependency), and V(locked) when another activation of the same
       app does not end.
+    - With PM2 also V(no_pm2), V(no_daemon), V(other_version) and V(no_answer).
   returned: on failure
   type: str
 probe:
@@ -255,7 +294,7 @@ listeners:
   type: list
   elements: dict
 log:
-  description: The unit's last lines since its restart, without the values of its environment files.
+  description: The service's last lines since its restart, without the values of its environment.
   returned: on failure
   type: list
   elements: str
@@ -275,6 +314,8 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import Ga
 from ansible_collections.gatehouse.webapp.plugins.module_utils._gate import GATE
 from ansible_collections.gatehouse.webapp.plugins.module_utils._gated import Service
 from ansible_collections.gatehouse.webapp.plugins.module_utils._listeners import Listeners
+from ansible_collections.gatehouse.webapp.plugins.module_utils._pm2 import Pm2, account
+from ansible_collections.gatehouse.webapp.plugins.module_utils._pm2_restart import Pm2Restart
 from ansible_collections.gatehouse.webapp.plugins.module_utils._rotation import Rotation
 from ansible_collections.gatehouse.webapp.plugins.module_utils._services import Systemd
 from ansible_collections.gatehouse.webapp.plugins.module_utils._strategy import choose
@@ -295,7 +336,11 @@ ARGUMENTS = dict(
     rotation=dict(type="path"),
     drain_timeout=dict(type="float", default=60.0),
     proxy=dict(type="dict", options=dict(url=dict(type="str", required=True), host=dict(type="str"))),
-    manager=dict(type="str", choices=["systemd"], default="systemd"),
+    manager=dict(type="str", choices=["systemd", "pm2"], default="systemd"),
+    pm2=dict(
+        type="dict",
+        options=dict(user=dict(type="str"), home=dict(type="path"), executable=dict(type="path")),
+    ),
     state=dict(type="str", choices=["restarted", "current"], default="restarted"),
     enabled=dict(type="bool", default=False),
     activate=dict(
@@ -314,28 +359,46 @@ ARGUMENTS = dict(
 
 def story(params, run, activation):
     """The restart that these parameters ask for. run: runs a command, as AnsibleModule.run_command does."""
+    common = dict(
+        gate=params,
+        listeners=Listeners(),
+        processes=_processes,
+        requires=[item["tcp"] for item in params["requires"]],
+        only_stale=params["state"] == "current",
+        on_failure=params["on_failure"],
+    )
+    if params["manager"] == "pm2":
+        _refuse_units(params)
+        pm2 = params["pm2"] or {}
+        manager = Pm2(account(pm2.get("user")), pm2.get("home"), pm2.get("executable"))
+        return Pm2Restart(_services(params["instances"] or [params]), manager=manager, **common)
     return choose(
         params["strategy"],
         blue=_services(params["instances"] or [params]),
         green=_services(params["green"]),
         rotation=Rotation(params["rotation"]) if params["rotation"] else None,
         proxy=params["proxy"],
-        gate=params,
         own_gate=bool(activation and params["activate"]["own_gate"]),
         manager=Systemd(run),
-        listeners=Listeners(),
-        processes=_processes,
         activation=activation,
-        requires=[item["tcp"] for item in params["requires"]],
         drain_timeout=params["drain_timeout"],
-        only_stale=params["state"] == "current",
         enabled=params["enabled"],
-        on_failure=params["on_failure"],
+        **common,
     )
 
 
 def _services(items):
     return [Service(item["name"], item["port"]) for item in items]
+
+
+def _refuse_units(params):
+    given = [name for name in ("activate", "rotation", "proxy", "enabled", "green") if params[name]]
+    if given or params["strategy"] != "restart":
+        raise GatehouseError(
+            "%s is for units of systemd, not for manager: pm2" % (given or ["strategy: blue_green"])[0],
+            cause="bad_input",
+            hint="manager: pm2 takes name, port, pm2, state, requires, on_failure and the gate",
+        )
 
 
 def main():

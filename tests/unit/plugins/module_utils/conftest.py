@@ -13,9 +13,11 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils import (
     _ufw_kernel,
 )
 from ansible_collections.gatehouse.webapp.plugins.module_utils._activation import Activation
+from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.module_utils._gate import GATE
 from ansible_collections.gatehouse.webapp.plugins.module_utils._gated import Service
 from ansible_collections.gatehouse.webapp.plugins.module_utils._listeners import Holder, Socket
+from ansible_collections.gatehouse.webapp.plugins.module_utils._pm2 import Account, Pm2, Process
 from ansible_collections.gatehouse.webapp.plugins.module_utils._probes import Answer
 from ansible_collections.gatehouse.webapp.plugins.module_utils._rotation import Rotation
 from ansible_collections.gatehouse.webapp.plugins.module_utils._services import Systemd, parse_show
@@ -290,3 +292,166 @@ def iptables_restore(saved, text):
 @pytest.fixture(name="iptables_restore")
 def the_iptables_restore():
     return iptables_restore
+
+
+class Begun:
+    """A command to PM2 that ends when what it brings about is ready, as PM2 sees it."""
+
+    def __init__(self, small, until, refused=None):
+        self._small = small
+        self._until = until
+        self._refused = refused
+
+    def ended(self):
+        if self._refused:
+            return 1
+        return 0 if self._small.time >= self._until else None
+
+    def wait(self, _timeout):
+        return self.ended()
+
+    def text(self):
+        return self._refused or ""
+
+
+class SmallPm2(Pm2):
+    """PM2 as it behaves, with apps of a kind: ok, crash, never (is never ready), sick. Only sleep moves its clock."""
+
+    def __init__(self):
+        self.user = Account("web", 1000, 1000, "/home/web")
+        self.home = "/home/web/.pm2"
+        self.executable = "/opt/pm2/bin/pm2"
+        self.time = 1000.0
+        self.kind = "ok"  # what starts from now on
+        self.kinds = []  # of the next starts, before that
+        self.starts_in = 0.5  # seconds
+        self.workers = {}  # id: dict
+        self.saved = []
+        self.told = []
+        self.lines = []
+        self.runs = True
+        self.refused = None
+        self._ids = itertools.count()
+
+    def now(self):
+        return self.time
+
+    def sleep(self, seconds):
+        self.time += seconds
+
+    def check(self):
+        pass
+
+    def daemon(self):
+        return (50, "7.0.4") if self.runs else None
+
+    def processes(self):
+        return [self._process(worker) for _id, worker in sorted(self.workers.items())] if self.runs else []
+
+    glance = processes
+
+    def forget(self):
+        pass
+
+    def _process(self, worker):
+        age = self.time - worker["started"]
+        status, restarts, unstable, started, code = worker["status"], worker["restarts"], 0, worker["started"], None
+        wait_ready = worker["settings"].get("wait_ready")
+        if status == "online" and worker["kind"] == "crash":
+            falls = min(int(age / 0.4), 16)
+            restarts, unstable, started = restarts + falls, min(falls, 15), started + 0.4 * falls
+            code = 3
+            status = "errored" if falls >= 16 else "online"
+        elif status == "online" and wait_ready and age < self._ready_after(worker):
+            status = "launching"
+        settings = dict(worker["settings"], status=status)
+        pid = 0 if status in ("stopped", "errored") else 100 + 10 * worker["id"] + worker["generation"]
+        return Process(
+            worker["id"], worker["name"], pid, status, restarts, unstable, started, code, worker["number"], settings
+        )
+
+    def _ready_after(self, worker):
+        limit = (worker["settings"].get("listen_timeout") or 3000) / 1000.0
+        return limit if worker["kind"] == "never" else min(limit, self.starts_in)
+
+    def _new(self, name, settings):
+        numbers = {worker["number"] for worker in self.workers.values() if worker["name"] == name}
+        number = next(n for n in itertools.count() if n not in numbers)
+        kind = self.kinds.pop(0) if self.kinds else self.kind
+        worker = dict(
+            id=next(self._ids), name=name, number=number, kind=kind, settings=settings, started=self.time,
+            status="online", restarts=0, generation=0,
+        )  # fmt: skip
+        self.workers[worker["id"]] = worker
+        return worker
+
+    def add(self, name="web", count=1, **settings):
+        """Processes that have run for long."""
+        made = []
+        for _each in range(count):
+            made.append(self._new(name, settings))
+            made[-1]["started"] = 10.0
+        return made
+
+    def start(self, name, definition, count):
+        self.told.append("start %d" % count)
+        self.runs = True
+        if self.refused:
+            return Begun(self, 0, self.refused)
+        settings = settings_of(definition)
+        made = [self._new(name, settings) for _each in range(count)]
+        return Begun(self, self.time + max(self._ready_after(worker) for worker in made))
+
+    def start_stand_in(self, name):
+        self.told.append("scale +1")
+        if self.refused:
+            return Begun(self, 0, self.refused)
+        self._new(name, next(worker for worker in self.workers.values() if worker["name"] == name)["settings"])
+        return Begun(self, self.time)
+
+    def restart(self, process):
+        self.told.append("restart %d" % process.id)
+        worker = self.workers[process.id]
+        ran = worker["status"] == "online"
+        kind = self.kinds.pop(0) if self.kinds else self.kind
+        worker.update(kind=kind, status="online", restarts=worker["restarts"] + ran)
+        worker.update(started=self.time, generation=worker["generation"] + 1)
+        return Begun(self, self.time)
+
+    def stop(self, processes):
+        self.told.append("stop %s" % " ".join(str(process.id) for process in processes))
+        for process in processes:
+            self.workers[process.id]["status"] = "stopped"
+
+    def delete(self, processes):
+        self.told.append("delete %s" % " ".join(str(process.id) for process in processes))
+        for process in processes:
+            del self.workers[process.id]
+
+    def save(self):
+        self.told.append("save")
+        self.saved = self.processes()
+
+    def dump(self):
+        if self.saved is None:
+            raise GatehouseError("the dump can't be read", cause="bad_dump")
+        return self.saved
+
+    def log_sizes(self, processes):
+        return {}
+
+    def log(self, process, sizes, lines):
+        return self.lines
+
+
+def settings_of(definition):
+    """What PM2 keeps of a definition."""
+    names = {"script": "pm_exec_path", "cwd": "pm_cwd", "interpreter": "exec_interpreter"}
+    names.update(out_file="pm_out_log_path", error_file="pm_err_log_path")
+    settings = {names.get(name, name): value for name, value in definition.items()}
+    return dict(settings, exec_mode=definition["exec_mode"] + "_mode")
+
+
+@pytest.fixture
+def pm2():
+    return SmallPm2()

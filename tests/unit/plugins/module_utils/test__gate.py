@@ -208,17 +208,20 @@ def test_port_http_and_websocket_are_asked_in_this_order(asked, address, where, 
         http=options(spec, **where),
         websocket=options(dict(WEBSOCKET, url={}, path={}), path="/ws"),
     )
-    for ask in probes_of(wish, 8000):
+    for ask in probes_of(wish, 8000, "connect"):
         ask(1.5)
     assert [call[0] for call in asked] == ["tcp", "http", "websocket"]
-    assert asked[0] == ("tcp", address, 8000, 1.5)
+    assert asked[0] == ("tcp", address, 8000, 1.5, "connect")
     assert asked[1][1:3] == (url, 1.5)
     assert asked[2][1].startswith("ws://") and asked[2][1].endswith(":8000/ws")
+    # A full url may lead anywhere: its connection is not one to the port.
+    assert asked[1][-1] == (None if "url" in where else "connect")
+    assert asked[2][-1] == "connect"
 
 
 def test_a_dictionary_is_sent_as_json_under_the_host_that_was_given(asked):
     http_probe(options(HTTP, body={"a": 1}, host="shop.example.com", method="post"), "http://h/")(1)
-    _kind, _url, _limit, _expectation, method, headers, body, follow, _tls = asked[0]
+    _kind, _url, _limit, _expectation, method, headers, body, follow, _tls, _connect = asked[0]
     assert (method, body, follow) == ("POST", b'{"a": 1}', False)
     assert headers == {"Content-Type": "application/json", "Host": "shop.example.com"}
 
