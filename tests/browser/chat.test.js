@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, it as test } from "node:test";
-import { Middlebox, onHost, openBrowser, PATIENCE, picture, SITE } from "./site.js";
+import { backend, Middlebox, onHost, openBrowser, PATIENCE, picture, SITE } from "./site.js";
 
 const it = (name, body) => test(name, { timeout: 4 * PATIENCE }, body);
 
@@ -119,7 +119,7 @@ it("reconnects when the backend restarts", async () => {
   await say("hello");
   await bubble("assistant", "Hello!").waitFor();
   badges.length = 0;
-  await onHost("systemctl", "restart", "chat-api@*");
+  await onHost("systemctl", "restart", ...(await backend()));
   await until(() => badges.includes("Live"));
   await say("still there?");
   await bubble("assistant", "A good question").waitFor();
@@ -130,7 +130,8 @@ it("reconnects when the backend restarts", async () => {
 
 it("keeps what is written while the backend is away, and sends it once", async () => {
   await visit(SITE);
-  await onHost("systemctl", "stop", "chat-api@*");
+  const units = await backend();
+  await onHost("systemctl", "stop", ...units);
   try {
     await badge("Reconnecting");
     await say("is anybody home?");
@@ -138,7 +139,7 @@ it("keeps what is written while the backend is away, and sends it once", async (
     await badge("Offline");
     await page.screenshot(picture("offline"));
   } finally {
-    await onHost("systemctl", "start", "--all", "chat-api@*");
+    await onHost("systemctl", "start", ...units);
   }
   await bubble("assistant", "A good question").waitFor();
   await badge("Live");

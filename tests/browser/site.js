@@ -32,9 +32,16 @@ export function openBrowser() {
   return chromium.launch({ executablePath, chromiumSandbox: false, args: FLAGS });
 }
 
-/** Runs a command on the host that serves the site. */
+/** The backend's units that run now: a deploy leaves one of two sets. */
+export async function backend() {
+  const listed = await onHost("systemctl", "list-units", "--plain", "--no-legend", "--state=active", "chat-api@*");
+  return listed.split("\n").flatMap((line) => line.split(" ", 1).filter(Boolean));
+}
+
+/** Runs a command on the host that serves the site; gives what it prints. */
 export async function onHost(...command) {
-  await run("docker", ["exec", HOST, ...command]);
+  const { stdout } = await run("docker", ["exec", HOST, ...command]);
+  return stdout;
 }
 
 export function picture(name) {
