@@ -303,6 +303,7 @@ def test_a_port_that_is_fixed_in_the_command(source, command, args):
     assert "the instances get 3000, 3001." in said
     assert "in PORT" in said
     assert "the instances get 3000." in refused(check(source, args=args, ports=[3000]))
+    assert "the instances get 3003, 13003." in refused(check(source, args=args, ports=[3003, 13003]))
     # The one instance that there will ever be has this port.
     assert passed(check(source, args=args, ports=[3003])) == "npm"
 
@@ -390,6 +391,11 @@ def test_a_build_of_next_beside_what_a_development_server_left(source):
 
 def test_next_among_the_dependencies_of_another_app(source):
     package(source, NEXT, START)
+    assert passed(check(source, "build")) == ""
+
+
+def test_an_app_that_is_called_next(source):
+    package(source, {"scripts": {"start": "node next.js"}})
     assert passed(check(source, "build")) == ""
 
 
