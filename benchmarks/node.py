@@ -92,6 +92,8 @@ def measure_usual(side):
     # It forgets which workers it could not reach.
     run("systemctl", "restart", "usual-nginx.service")
     answers(PORT)
+    # One worker has answered, and PM2 starts the other after it.
+    time.sleep(side.start + SETTLE)
     with load(PORT, 0, REQUESTS) as found:
         time.sleep(SETTLE)
         run("env", "VERSION=after", pm2, side.verb, APP, "--update-env")
