@@ -20,7 +20,9 @@ BUSY_MS = 100
 CURL = ["curl", "-sS", "--fail", "--retry", "60", "--retry-delay", "1", "--retry-all-errors"]
 
 # Debian's own settings, an upstream with keepalive, all else by default.
+# The user, as in Debian's file: a worker of another user would take the folders of temporary files from the system's own nginx.
 USUAL_NGINX = """
+user www-data;
 worker_processes auto;
 pid /run/usual-nginx.pid;
 error_log /var/log/nginx/usual-error.log;

@@ -99,6 +99,7 @@ def measure_usual(side):
         run("env", "VERSION=after", pm2, side.verb, APP, "--update-env")
         time.sleep(side.start + SETTLE)
     run(pm2, "kill")
+    run("systemctl", "stop", "usual-nginx.service")
     return _traffic.changed(found, "after")
 
 

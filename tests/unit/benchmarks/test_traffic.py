@@ -16,6 +16,7 @@ def test_each_port_of_the_usual_nginx_leads_to_its_apps():
     assert upstreams[servers["8080"]] == "server 127.0.0.1:9000;"
     assert upstreams[servers["8081"]] == "server 127.0.0.1:9001; server 127.0.0.1:9002;"
     assert text.count("{") == text.count("}")
+    assert "\nuser www-data;" in text
 
 
 @pytest.mark.parametrize(
