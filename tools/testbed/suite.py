@@ -16,7 +16,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Callable
 
-from . import engine, image, machine, paths, steps, toolchain
+from . import engine, image, machine, node, paths, steps, toolchain
 
 USAGE = """usage: bin/test [unit | lint | sanity | molecule [SCENARIO...]]
 Without an argument, all of them. Logs are under .cache/logs. The last line counts: N passed, N failed."""
@@ -94,6 +94,23 @@ def unit_job():
     return Job("unit", command, count, prepare=lambda: report.unlink() if report.is_file() else None)
 
 
+def tap(status, printed):
+    """Passed and failed of what Node's test runner printed; a test that ran out of time is `cancelled`."""
+    found = re.findall(r"^# (pass|fail|cancelled) (\d+)$", printed, re.MULTILINE)
+    counts = {name: int(number) for name, number in found}
+    failed = counts.get("fail", 0) + counts.get("cancelled", 0)
+    return counts.get("pass", 0), failed or (1 if status else 0)
+
+
+def node_jobs():
+    """The unit tests of the examples that are written for Node."""
+
+    def job(name, folder):
+        return Job(f"unit {name}", ("npm", "test"), tap, cwd=folder, prepare=lambda: node.ensure(folder))
+
+    return [job(name, folder) for name, folder in node.EXAMPLES.items()]
+
+
 def lint_jobs():
     commands = {
         "ruff check": ("ruff", "check"),
@@ -163,7 +180,10 @@ def molecule(status, printed):
 def molecule_jobs(names):
     shared = paths.ROOT / ".config" / "molecule" / "config.yml"
     command = ("molecule", "--base-config", shared, "test", "--scenario-name")
-    return [Job(f"molecule {name}", (*command, name), molecule) for name in names]
+    needs = {"browser": node.ensure_browser}
+    return [
+        Job(f"molecule {name}", (*command, name), molecule, prepare=needs.get(name, lambda: None)) for name in names
+    ]
 
 
 def expected(job, remembered):
@@ -307,7 +327,9 @@ def main(arguments):
     toolchain.ensure()
     runner = Runner()
     try:
-        runner.submit(([unit_job()] if "unit" in parts else []) + (lint_jobs() if "lint" in parts else []))
+        runner.submit(
+            ([unit_job(), *node_jobs()] if "unit" in parts else []) + (lint_jobs() if "lint" in parts else [])
+        )
         heavy = [sanity_job()] if "sanity" in parts else []
         if "molecule" in parts:
             try:

@@ -10,8 +10,8 @@ export default function Page() {
       <header>
         <h1>This release is live</h1>
         <p className="lead">
-          It got its first request only after it had answered its health gate. The page was made by the server for
-          you; the line below asks it again and again.
+          It got its first request only after it had passed its health gate. The server made this page for you, and the
+          bars show how fast it answers now.
         </p>
       </header>
       <Pulse first={release()} />

@@ -30,7 +30,7 @@ export function Pulse({ first }) {
   }, []);
 
   const last = beats.at(-1);
-  const state = beats.length === 0 ? "asking" : last === null ? "no answer" : "healthy";
+  const state = beats.length === 0 ? "Asking" : last === null ? "No answer" : "Healthy";
   return (
     <section aria-label="The live release">
       <p className="state" data-state={state} role="status">

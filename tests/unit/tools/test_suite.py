@@ -25,6 +25,32 @@ def test_a_run_without_a_report_failed():
     assert suite.junit(4, "") == (0, 1)
 
 
+TAP = """\
+TAP version 13
+    # Subtest: inner
+    ok 1 - inner
+ok 1 - outer
+# tests 4
+# pass {}
+# fail {}
+# cancelled {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("status", "printed", "expected"),
+    [
+        (0, TAP.format(4, 0, 0), (4, 0)),
+        (1, TAP.format(2, 1, 1), (2, 2)),
+        # Ended by something that the counts do not show.
+        (1, TAP.format(4, 0, 0), (4, 1)),
+        (1, "error TS2322", (0, 1)),
+    ],
+)
+def test_tap(status, printed, expected):
+    assert suite.tap(status, printed) == expected
+
+
 RAN = """\
 Running sanity test "compile" on Python 3.11
 Running sanity test "import" on Python 3.11

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+from fastapi import FastAPI, Query, WebSocket, WebSocketDisconnect
 from fastapi import Path as InPath
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
@@ -23,6 +23,7 @@ VERSION = os.environ.get("APP_VERSION", "1.0.0")
 PING_SECONDS = float(os.environ.get("PING_SECONDS", "30"))
 DATABASE_SECONDS = 2
 LONGEST_MESSAGE = 2000
+LARGEST_ID = 2**63 - 1
 PAGE = Path(__file__).parent / "page"
 SESSION = r"^[A-Za-z0-9_-]{1,64}$"
 STARTED = time.monotonic()
@@ -99,20 +100,19 @@ def memory_mib():
 
 @app.post("/api/v1/chat/message")
 async def post_message(message: Message):
-    return {"session_id": message.session_id, "response": await answer(message.session_id, message.message)}
+    return {"session_id": message.session_id, **await answer(message.session_id, message.message)}
 
 
 @app.get("/api/v1/chat/history/{session_id}")
-async def history(session_id: SessionInPath):
-    return {"session_id": session_id, "messages": await app.state.store.history(session_id)}
+async def history(session_id: SessionInPath, after: Annotated[int, Query(ge=0, le=LARGEST_ID)] = 0):
+    return {"session_id": session_id, "messages": await app.state.store.history(session_id, after)}
 
 
 async def answer(session_id, text):
-    """Answer a message, and keep both."""
+    """Answer a message, and keep both. `id` is the answer's in the history."""
     response = reply(text)
     await app.state.store.add(session_id, "user", text)
-    await app.state.store.add(session_id, "assistant", response)
-    return response
+    return {"response": response, "id": await app.state.store.add(session_id, "assistant", response)}
 
 
 @app.websocket("/api/v1/chat/ws/{session_id}")
@@ -162,7 +162,7 @@ async def answer_message(socket, session_id, text):
         log.warning("the database does not answer: %s", error)
         await socket.send_json({"type": "error", "error": "the message was not kept: the database does not answer"})
     else:
-        await socket.send_json({"type": "response", "response": response})
+        await socket.send_json({"type": "response", **response})
 
 
 async def keep_alive(socket):

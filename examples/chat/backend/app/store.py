@@ -46,27 +46,39 @@ class Store:
         await self._run("SELECT id FROM messages LIMIT 1")
 
     async def add(self, session_id, role, content):
-        await self._run("INSERT INTO messages (session_id, role, content) VALUES (?, ?, ?)", session_id, role, content)
-
-    async def history(self, session_id, limit=50):
-        rows = await self._run(
-            "SELECT role, content FROM messages WHERE session_id = ? ORDER BY id DESC LIMIT ?", session_id, limit
+        """Keep a message; give its number, larger than those before it."""
+        statement = "INSERT INTO messages (session_id, role, content) VALUES (?, ?, ?)"
+        return await asyncio.to_thread(
+            self._execute, statement, (session_id, role, content), lambda done: done.lastrowid
         )
-        return [{"role": role, "content": content} for role, content in reversed(rows)]
+
+    async def history(self, session_id, after=0, limit=50):
+        """The session's last messages, of those beyond number `after`."""
+        rows = await self._run(
+            "SELECT id, role, content FROM messages WHERE session_id = ? AND id > ? ORDER BY id DESC LIMIT ?",
+            session_id,
+            after,
+            limit,
+        )
+        return [{"id": number, "role": role, "content": content} for number, role, content in reversed(rows)]
 
     async def _run(self, statement, *values):
-        return await asyncio.to_thread(self._execute, statement, values)
+        return await asyncio.to_thread(self._execute, statement, values, _rows)
 
-    def _execute(self, statement, values):
+    def _execute(self, statement, values, read):
         try:
             with closing(self._engine.connect()) as connection:
                 cursor = connection.cursor()
                 cursor.execute(statement.replace("?", self._engine.placeholder), values)
-                rows = list(cursor.fetchall()) if cursor.description else []
+                result = read(cursor)
                 connection.commit()
-                return rows
+                return result
         except self._engine.errors as error:
             raise StoreError(f"{type(error).__name__}: {error}") from error
+
+
+def _rows(cursor):
+    return list(cursor.fetchall()) if cursor.description else []
 
 
 class _Sqlite:

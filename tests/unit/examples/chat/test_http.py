@@ -72,10 +72,10 @@ def test_a_message_is_answered_and_both_are_kept(client):
     answer = client.post(MESSAGE, json={"session_id": "s", "message": " it works "})
 
     assert answer.status_code == 200
-    assert answer.json() == {"session_id": "s", "response": "You said: it works"}
+    assert answer.json() == {"session_id": "s", "response": "You said: it works", "id": 2}
     assert history(client) == [
-        {"role": "user", "content": "it works"},
-        {"role": "assistant", "content": "You said: it works"},
+        {"id": 1, "role": "user", "content": "it works"},
+        {"id": 2, "role": "assistant", "content": "You said: it works"},
     ]
 
 
@@ -83,6 +83,19 @@ def test_history_of_a_session_without_messages_is_empty(client):
     answer = client.get("/api/v1/chat/history/nobody")
 
     assert answer.json() == {"session_id": "nobody", "messages": []}
+
+
+def test_history_can_begin_after_a_message(client):
+    for text in ("one", "two"):
+        last = client.post(MESSAGE, json={"session_id": "s", "message": text}).json()["id"]
+
+    assert [message["content"] for message in history(client, "s?after=2")] == ["two", "You said: two"]
+    assert history(client, f"s?after={last}") == []
+
+
+@pytest.mark.parametrize("after", ["-1", "x", str(2**63)])
+def test_history_after_what_is_no_message_is_refused(client, after):
+    assert client.get("/api/v1/chat/history/s", params={"after": after}).status_code == 422
 
 
 def test_messages_outlive_the_process(client, main):

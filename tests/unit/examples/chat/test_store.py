@@ -22,8 +22,8 @@ def test_history_is_what_was_added_in_its_order(sqlite):
     asyncio.run(sqlite.add("a", "assistant", "two"))
 
     assert asyncio.run(sqlite.history("a")) == [
-        {"role": "user", "content": "one"},
-        {"role": "assistant", "content": "two"},
+        {"id": 1, "role": "user", "content": "one"},
+        {"id": 2, "role": "assistant", "content": "two"},
     ]
 
 
@@ -40,19 +40,28 @@ def test_history_keeps_the_last_ones(sqlite):
     assert [message["content"] for message in asyncio.run(sqlite.history("a", limit=2))] == ["3", "4"]
 
 
+def test_history_beyond_a_message_is_what_came_after_it(sqlite):
+    for number in range(3):
+        last = asyncio.run(sqlite.add("a", "user", str(number)))
+        asyncio.run(sqlite.add("b", "user", "of another session"))
+
+    assert [message["content"] for message in asyncio.run(sqlite.history("a", after=1))] == ["1", "2"]
+    assert asyncio.run(sqlite.history("a", after=last)) == []
+
+
 def test_another_instance_sees_the_same_messages(sqlite, store, database):
     asyncio.run(sqlite.add("a", "user", "hello"))
     other = store.Store(f"sqlite:///{database}")
     asyncio.run(other.prepare())
 
-    assert asyncio.run(other.history("a")) == [{"role": "user", "content": "hello"}]
+    assert asyncio.run(other.history("a")) == [{"id": 1, "role": "user", "content": "hello"}]
 
 
 @pytest.mark.parametrize("text", ["'; DROP TABLE messages; --", "100 %s?", "läuft 🚪", "a\nb"])
 def test_text_comes_back_as_it_was(sqlite, text):
     asyncio.run(sqlite.add("a", "user", text))
 
-    assert asyncio.run(sqlite.history("a")) == [{"role": "user", "content": text}]
+    assert asyncio.run(sqlite.history("a")) == [{"id": 1, "role": "user", "content": text}]
 
 
 def test_check_passes_on_a_prepared_database(sqlite):
@@ -101,7 +110,8 @@ class Connection:
         self.rows = rows
         self.executed = []
         self.ended = []
-        self.description = ("role", "content") if rows else None
+        self.lastrowid = 17
+        self.description = ("id", "role", "content") if rows else None
 
     def cursor(self):
         return self
@@ -142,7 +152,7 @@ def test_mysql_speaks_its_own_dialect_and_commits(store, monkeypatch, scheme):
     monkeypatch.setattr(store.pymysql, "connect", lambda **options: connection)
     kept = store.Store(f"{scheme}://chat@127.0.0.1/chat")
     asyncio.run(kept.prepare())
-    asyncio.run(kept.add("a", "user", "100 %s?"))
+    assert asyncio.run(kept.add("a", "user", "100 %s?")) == 17
 
     (table, nothing), (insert, values) = connection.executed
     assert "AUTO_INCREMENT" in table
@@ -161,7 +171,7 @@ def test_mysql_port_is_3306_by_default(store, monkeypatch):
 
 
 def test_mysql_history_is_the_rows_turned_round(store, monkeypatch):
-    connection = Connection(rows=[("assistant", "two"), ("user", "one")])
+    connection = Connection(rows=[(2, "assistant", "two"), (1, "user", "one")])
     monkeypatch.setattr(store.pymysql, "connect", lambda **options: connection)
     messages = asyncio.run(store.Store("mysql://chat@127.0.0.1/chat").history("a"))
 

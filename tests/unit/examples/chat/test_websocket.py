@@ -37,10 +37,10 @@ def test_a_message_is_processed_answered_and_kept(socket, client):
     socket.send_json({"type": "message", "message": " it works "})
 
     assert socket.receive_json() == {"type": "processing"}
-    assert socket.receive_json() == {"type": "response", "response": "You said: it works"}
+    assert socket.receive_json() == {"type": "response", "response": "You said: it works", "id": 2}
     assert client.get("/api/v1/chat/history/s").json()["messages"] == [
-        {"role": "user", "content": "it works"},
-        {"role": "assistant", "content": "You said: it works"},
+        {"id": 1, "role": "user", "content": "it works"},
+        {"id": 2, "role": "assistant", "content": "You said: it works"},
     ]
 
 
