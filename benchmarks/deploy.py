@@ -9,28 +9,24 @@ deploys, and every request that a broken release saw.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import subprocess
 import time
-from collections import Counter
-from pathlib import Path
+from functools import partial
 from types import SimpleNamespace
 
+import _traffic
 from _common import figures, median, table, write
 from _load import was_cut
+from _traffic import HERE, RATE, counts, say_when_busy
 
 from testbed import host, image, steps
 
 NAME = "gatehouse-bench-deploy"
 APP = "bench"
-HERE = Path(__file__).parent
 
-RATE = 250
 REQUESTS = 20000
 WEBSOCKETS = 100
-LONGEST = 900
 DEPLOYS = 5
 STRATEGY = "blue_green"
 DRAIN = 10
@@ -39,8 +35,6 @@ FAULTS = ("unhealthy", "hangs")
 USUAL_REQUESTS = 2500
 USUAL_WEBSOCKETS = 10
 SETTLE = 3
-BUSY_MS = 100
-CURL = ["curl", "-sS", "--fail", "--retry", "60", "--retry-delay", "1", "--retry-all-errors"]
 
 UNIT = """
 [Service]
@@ -53,93 +47,33 @@ SOCKET = """
 [Socket]
 ListenStream=127.0.0.1:9003
 """
-# As tutorials have it: Debian's own settings, an upstream with keepalive, all else by default.
-NGINX = """
-worker_processes auto;
-pid /run/usual-nginx.pid;
-error_log /var/log/nginx/usual-error.log;
-events { worker_connections 768; }
-http {
-    access_log /var/log/nginx/usual-access.log;
-    upstream restart { server 127.0.0.1:9000; keepalive 32; }
-    upstream in_turn { server 127.0.0.1:9001; server 127.0.0.1:9002; keepalive 32; }
-    upstream socket { server 127.0.0.1:9003; keepalive 32; }
-    proxy_http_version 1.1;
-    proxy_set_header Host $host;
-    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-    map $http_upgrade $connection_upgrade { default upgrade; "" ""; }
-    proxy_set_header Upgrade $http_upgrade;
-    proxy_set_header Connection $connection_upgrade;
-    server { listen 127.0.0.1:8080; location / { proxy_pass http://restart; } }
-    server { listen 127.0.0.1:8081; location / { proxy_pass http://in_turn; } }
-    server { listen 127.0.0.1:8082; location / { proxy_pass http://socket; } }
-}
-"""
-NGINX_UNIT = """
-[Service]
-Type=exec
-ExecStart=/usr/sbin/nginx -c /etc/nginx/usual.conf -g "daemon off;"
-"""
 
 
-def usual(name, port, units, restarted=None):
-    return SimpleNamespace(name=name, port=port, units=units, restarted=restarted or units)
+def usual(name, port, apps, units, restarted=None):
+    return SimpleNamespace(name=name, port=port, apps=apps, units=units, restarted=restarted or units)
 
 
 USUAL = (
-    usual("systemctl restart, one instance", 8080, ["usual@9000.service"]),
-    usual("two instances restarted in turn, no gate", 8081, ["usual@9001.service", "usual@9002.service"]),
-    usual("socket activation, one instance", 8082, ["usual.socket", "usual.service"], ["usual.service"]),
+    usual("systemctl restart, one instance", 8080, [9000], ["usual@9000.service"]),
+    usual("two instances restarted in turn, no gate", 8081, [9001, 9002], ["usual@9001.service", "usual@9002.service"]),
+    usual("socket activation, one instance", 8082, [9003], ["usual.socket", "usual.service"], ["usual.service"]),
 )
 
 
-def run(*command):
-    """Standard output of a command on the host that must succeed."""
-    result = host.execute(NAME, *command)
-    if result.returncode:
-        raise steps.Failure(f"{' '.join(map(str, command))}:\n{steps.tail(result.stderr or result.stdout)}")
-    return result.stdout
+run = partial(_traffic.run, NAME)
+answers = partial(_traffic.answers, NAME)
+beside = partial(_traffic.beside, NAME)
+load = partial(_traffic.load, NAME)
 
 
 def prepare():
-    run("mkdir", "-p", "/opt/bench/app")
-    for path in [HERE / "_load.py", HERE / "_memory.py", *(HERE / "app").glob("*.*")]:
-        write(NAME, f"/opt/bench/{path.relative_to(HERE)}", path.read_text())
+    _traffic.copy(NAME, HERE / "_load.py", HERE / "_memory.py", *(HERE / "app").glob("*.*"))
     run("python3", "-m", "venv", "/opt/bench/venv")
     run("/opt/bench/venv/bin/pip", "install", "--quiet", "--requirement", "/opt/bench/app/requirements.txt")
     write(NAME, "/etc/systemd/system/usual@.service", UNIT.format(listen="--port %i"))
     write(NAME, "/etc/systemd/system/usual.service", UNIT.format(listen="--fd 3"))
     write(NAME, "/etc/systemd/system/usual.socket", SOCKET)
-    write(NAME, "/etc/systemd/system/usual-nginx.service", NGINX_UNIT)
-    write(NAME, "/etc/nginx/usual.conf", NGINX)
-    run("systemctl", "daemon-reload")
-
-
-@contextlib.contextmanager
-def beside(script, *arguments):
-    """Run a script on the host for the length of a block; what it prints at its end is the attributes of what this gives."""
-    command = ["docker", "exec", "--interactive", NAME, "python3", f"/opt/bench/{script}", *map(str, arguments)]
-    found = SimpleNamespace()
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield found
-        except BaseException:
-            process.kill()
-            raise
-        # Its standard input ends here, and so does it.
-        output, _errors = process.communicate()
-    if process.returncode:
-        raise steps.Failure(f"{script} ended with {process.returncode}")
-    vars(found).update(json.loads(output))
-
-
-def load(port, websockets, requests, seconds=LONGEST):
-    options = {"port": port, "rate": RATE, "websockets": websockets, "requests": requests, "seconds": seconds}
-    return beside("_load.py", *(f"--{name}={value}" for name, value in options.items()))
-
-
-def answers(port):
-    run(*CURL, f"http://127.0.0.1:{port}/health")
+    _traffic.install_usual_nginx(NAME, {side.port: side.apps for side in USUAL})
 
 
 def measure_usual(side):
@@ -242,26 +176,13 @@ def measure_broken():
 
 
 def row(side, found):
-    return {
-        "side": side,
-        "requests": found.requests,
-        "failed": found.failed,
-        "outage": f"{found.outage_s:.1f} s",
-        "p50": f"{found.p50_ms:.0f} ms",
-        "p99": f"{found.p99_ms:.0f} ms",
-        "worst": f"{found.worst_ms:.0f} ms",
+    sessions = {
         "WebSockets": found.ws,
         "cut": found.ws_cut,
         "reopened": found.ws_reconnects,
         "closed with": counts(code for _opened, _closed, code in found.ws_closes),
-        "failed by": counts(found.failures),
-        "generator late": f"{found.lag_ms:.0f} ms",
     }
-
-
-def counts(values):
-    """Each value and how often: 455 status_502, 2 reset."""
-    return ", ".join(f"{count} {value}" for value, count in Counter(values).most_common()) or "-"
+    return {**_traffic.row(side, found), **sessions}
 
 
 def main():
@@ -280,10 +201,7 @@ def main():
     )
     print(f"memory of the app: {ours.memory.before:.0f} MB before, {ours.memory.peak:.0f} MB at the peak")
     print(f"broken releases that saw traffic: {', '.join(broken.reached) or 'none'}")
-    if ours.lag_ms > BUSY_MS:
-        print(
-            f"the generator was up to {ours.lag_ms:.0f} ms late: on a machine this busy, so much of a latency is not the deploy's"
-        )
+    say_when_busy(ours)
     print()
     figures(
         "deploy",
