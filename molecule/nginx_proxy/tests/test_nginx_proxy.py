@@ -236,10 +236,11 @@ def test_what_is_said_word_by_word_arrives_word_by_word(ask):
 
 
 def test_a_cache_answers_again_but_not_for_one_who_is_known(ask):
-    first, second = ask("/cached/x"), ask("/cached/x")
+    path = f"/cached/{time.time()}"
+    first, second = ask(path), ask(path)
     assert (first.headers["X-Cache-Status"], second.headers["X-Cache-Status"]) == ("MISS", "HIT")
     assert first.json()["time"] == second.json()["time"]
-    known = ask("/cached/x", headers={"Cookie": "session=1"})
+    known = ask(path, headers={"Cookie": "session=1"})
     assert (known.headers["X-Cache-Status"], known.json()["time"]) != ("HIT", first.json()["time"])
 
 
