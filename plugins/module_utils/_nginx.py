@@ -17,6 +17,7 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._listeners import
 
 Process = namedtuple("Process", "pid parent title")
 Dump = namedtuple("Dump", "files text warnings")
+Server = namedtuple("Server", "path line listens names")
 
 WORKER = "nginx: worker process"
 
@@ -173,6 +174,85 @@ def listen_addresses(dump):
         address, port = match.groups() if match else (alone.group(1), "80")
         found.add(((address or "*").strip("[]").replace("*", "0.0.0.0"), int(port)))
     return sorted(found)
+
+
+def servers(dump):
+    """Every server block of the configuration: its file, its line, what it listens on and its names."""
+    found = []
+    sections = re.split(r"^# configuration file (.+):\n", dump.text, flags=re.M)
+    for path, text in zip(sections[1::2], sections[2::2]):
+        stack, words, line = [], [], 1
+        for token in re.findall(r"""\n|#[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[{};]|[^\s{};"'#][^\s{};]*""", text):
+            if token == "{":
+                is_server = words == ["server"] and not {"stream", "mail"}.intersection(map(str, stack))
+                stack.append(Server(path, line, [], []) if is_server else " ".join(words))
+            elif token == "}" and stack:
+                closed = stack.pop()
+                if isinstance(closed, Server):
+                    found.append(closed._replace(listens=closed.listens or ["80"], names=closed.names or [""]))
+            elif token == ";" and stack and isinstance(stack[-1], Server) and words:
+                if words[0] == "listen":
+                    stack[-1].listens.append(words[1])
+                elif words[0] == "server_name":
+                    stack[-1].names.extend(word.lower() for word in words[1:])
+            if token in ("{", "}", ";"):
+                words = []
+            elif token[0] not in "#\n":
+                words.append(token.strip("\"'"))
+            line += token.count("\n")
+    return found
+
+
+def shadows(dump, folder):
+    """Which server blocks outside a folder keep requests from those in it, or get none because of them: sentences."""
+    everything = servers(dump)
+    ours = [server for server in everything if server.path.startswith(folder + "/")]
+    wild = {port for server in ours for address, port in map(_endpoint, server.listens) if address in WILDCARDS}
+    names = {}
+    for server in ours:
+        for address, port in map(_endpoint, server.listens):
+            for name in server.names if address in WILDCARDS else []:
+                names.setdefault((name, port), server)
+    told = []
+    for server in everything:
+        if server in ours:
+            continue
+        place = "%s:%d" % (server.path, server.line)
+        for address, port in sorted(set(map(_endpoint, server.listens))):
+            if port not in wild:
+                continue
+            if address not in WILDCARDS:
+                told.append(
+                    "%s listens on %s:%s: nginx asks it, and none of %s, for all that comes to that address."
+                    % (place, address, port, folder)
+                )
+                continue
+            for name in server.names:
+                wider = [each for each in _wider(name) if (each, port) in names]
+                if (name, port) in names and name not in ("", "_"):
+                    told.append(
+                        "%s has the name %s on port %s, which is of %s: nginx never asks it."
+                        % (place, name, port, folder)
+                    )
+                elif wider:
+                    told.append(
+                        "%s has the name %s on port %s: nginx asks it in place of %s, where %s is."
+                        % (place, name, port, folder, wider[0])
+                    )
+    return list(dict.fromkeys(told))
+
+
+def _wider(name):
+    """The names with a * that take this one: *.b.c and *.c for a.b.c."""
+    parts = name.split(".")
+    return ["*." + ".".join(parts[at:]) for at in range(1, len(parts))]
+
+
+def _endpoint(listen):
+    """(address, port) of a listen's first word, the address as WILDCARDS has it where it is all of them."""
+    match = re.match(r"^(?:(\[[0-9a-fA-F:.]+\]|\*|[A-Za-z0-9.-]+):)?(\d+)$", listen)
+    address, port = match.groups() if match else (listen, "80")
+    return (address or "*").strip("[]").replace("*", "0.0.0.0"), port
 
 
 def clashes(address, socket):

@@ -27,6 +27,7 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._nginx import (
     parent_pid,
     parse_dump,
     serving,
+    shadows,
     stale,
 )
 from ansible_collections.gatehouse.webapp.plugins.module_utils._nginx_tree import Stage
@@ -390,6 +391,8 @@ class Run:
             unused.remove("nginx.conf")  # it is read by its other name
         warnings = ["nginx: %s" % line for line in dump.warnings]
         warnings += ["nginx does not read %s/%s: no include names it." % (self.tree.link, path) for path in unused]
+        shadowing = shadows(dump, self.tree.link)
+        warnings += shadowing
         removed = ["%s/%s" % (self.tree.link, path) for path in sorted(set(live) - set(self.files))]
         removed += [self.tree.path(path) for path, _kept in change.removed] if change else []
         return {
@@ -399,6 +402,7 @@ class Run:
             "set": self.tree.path(change.after if change else self.tree.pointed()),
             "removed": removed,
             "unused": unused,
+            "shadows": shadowing,
             "workers": sorted(each.pid for each in serving(self.host.family(unit.pid))) if unit.pid else [],
             "timeline": self.timeline,
             "warnings": warnings,

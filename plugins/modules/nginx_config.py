@@ -122,6 +122,13 @@ unused:
   returned: success
   type: list
   elements: str
+shadows:
+  description:
+    - Servers outside the set that answer in place of those in it, or never answer because of them. Each is a warning too.
+  returned: success
+  type: list
+  elements: str
+  version_added: 0.3.0
 workers:
   description: The pids of the workers that take new connections.
   returned: success

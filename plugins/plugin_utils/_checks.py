@@ -16,7 +16,9 @@ from ansible_collections.gatehouse.webapp.plugins.plugin_utils._reading import (
     snippet,
 )
 
-ROUTE_TARGETS = ("app", "static", "return")
+ROUTE_TARGETS = ("app", "static", "url", "redirect", "return")
+# What an app route may be beside plain HTTP.
+ROUTE_PRESETS = ("websocket", "stream", "grpc")
 SOURCE_KINDS = ("directory", "git", "archive")
 
 
@@ -53,6 +55,8 @@ def _check_app(place, app, problems):
         _check_run_app(place, app, problems)
     if app["pm2"]:
         _check_pm2(place, app, problems)
+    if app["balance"]:
+        _check_balance(place + ".balance", app, problems)
     if app["port"] is not None and app["instances"] is not None:
         last = app["port"] + app["instances"] - 1
         if last > 65535:
@@ -129,6 +133,24 @@ def _check_pm2(place, app, problems):
                 "%s.env.%s: is set for each instance%s. Leave it out"
                 % (place, name, ", from the model's port" if name == "PORT" else "")
             )
+
+
+def _check_balance(place, app, problems):
+    balance, hosts = app["balance"], app["hosts"] or []
+    backup = balance["backup"] or []
+    for key, names in (("weights", balance["weights"] or {}), ("backup", backup)):
+        for name in names:
+            if name not in hosts:
+                problems.append(
+                    "%s.%s: %s is none of the app's hosts (%s). Write one of them"
+                    % (place, key, json.dumps(name), ", ".join(hosts))
+                )
+    if backup and set(backup) >= set(hosts):
+        problems.append("%s.backup: has all of the app's hosts. Leave out those that are to be asked first" % place)
+    if backup and balance["method"] == "hash":
+        problems.append(
+            "%s.backup: nginx knows none with method hash. Leave it out, or write: method: least_conn" % place
+        )
 
 
 def _check_places(place, app, problems):
@@ -342,22 +364,20 @@ def _check_routes(sites, apps, problems):
     all_named = all(app["name"] is not None for app in apps)  # else a route may mean one whose name is wrong
     for place, site in sites:
         routes = site["routes"] or []
-        paths = [route["path"] for route in routes]
-        for path in sorted({path for path in paths if path is not None and paths.count(path) > 1}):
-            problems.append("%s.routes: path %s is there %d times. Keep one" % (place, path, paths.count(path)))
         for index, route in enumerate(routes):
             route_place = "%s.routes[%s]" % (place, index if route["path"] is None else route["path"])
-            _check_route(route_place, route, problems)
+            _check_route(route_place, route, site, problems)
             if all_named and route["app"] is not None and route["app"] not in by_name:
                 problems.append(_no_such_app(route_place, route["app"], sorted(by_name)))
             if route["app"] in by_name and by_name[route["app"]]["runtime"] == "static":
                 _check_route_to_files(route_place, route, problems)
+        _check_overlaps(place, routes, problems)
         for name in dict.fromkeys(route["app"] for route in routes):
             if name in by_name:
                 _check_websocket_route(place, routes, by_name[name], problems)
 
 
-def _check_route(place, route, problems):
+def _check_route(place, route, site, problems):
     given = [key for key in ROUTE_TARGETS if route[key] is not None]
     if len(given) != 1:
         if given or not any(mentions(problems, "%s.%s" % (place, key)) for key in ROUTE_TARGETS):
@@ -370,15 +390,128 @@ def _check_route(place, route, problems):
                 )
             )
         return
-    if given[0] != "app":
-        for key, entry in _schema.ROUTE.items():
-            if entry.get("only") == "app" and _is_given(entry, route[key]):
-                problems.append("%s.%s: is only for a route to an app. Leave it out" % (place, key))
+    for key, entry in _schema.ROUTE.items():
+        if given[0] not in entry.get("only", given) and _is_given(entry, route[key]):
+            problems.append("%s.%s: is only for a route to %s. Leave it out" % (place, key, _one_of(entry["only"])))
+            return
+    _check_path_kind(place, route, given[0], problems)
+    _check_presets(place, route, site, problems)
+    _check_rate(place, route, site, problems)
+    if route["auth_basic"] and route["auth_basic"]["users"] == {}:
+        problems.append(
+            "%s.auth_basic.users: empty. Write: %s" % (place, snippet("users", _schema.AUTH_BASIC["users"]["example"]))
+        )
+    if route["cors"]:
+        _check_cors(place + ".cors", route["cors"], problems)
+    if route["ca"] is not None and route["url"].startswith("http://"):
+        problems.append("%s.ca: is only for https, and url says http. Leave it out" % place)
+
+
+def _one_of(kinds):
+    """an app, a url or a static"""
+    words = ["%s %s" % ("an" if kind[0] in "aeio" else "a", kind) for kind in kinds]
+    return " or ".join(part for part in (", ".join(words[:-1]), words[-1]) if part)
+
+
+def _check_path_kind(place, route, kind, problems):
+    """What only makes sense where a route's path is the beginning of the request's."""
+    if route["path"] is None:
+        return
+    match, path = _schema.split_path(route["path"])
+    if route["strip_prefix"] and (match != "prefix" or path == "/"):
+        problems.append(
+            "%s.strip_prefix: there is no prefix to take off. Leave it out, or write a path such as: path: /api/"
+            % place
+        )
+    if match == "regex" and kind == "static":
+        problems.append("%s.static: a folder has one place in the site. Write: path: /files/" % place)
+    if match == "regex" and kind == "url" and url_path(route["url"]):
+        problems.append(
+            "%s.url: an expression has no path that %s could take the place of. Write: %s"
+            % (place, url_path(route["url"]), snippet("url", route["url"][: -len(url_path(route["url"]))]))
+        )
+
+
+def url_path(url):
+    """The path of an address, or nothing."""
+    return re.sub(r"^\w+://[^/]*", "", url)
+
+
+def _check_presets(place, route, site, problems):
+    given = [key for key in ROUTE_PRESETS if route[key]]
+    if len(given) > 1:
+        problems.append("%s: has %s, which exclude each other. Keep one" % (place, " and ".join(given)))
+    if route["grpc"] and site["tls"] and site["tls"]["mode"] == "none":
+        problems.append("%s.grpc: needs HTTP/2, which clients speak over TLS only. Give the site a tls: mode" % place)
+    if route["cache"] is not None and (given or route["buffering"] is False):
+        problems.append(
+            "%s.cache: nothing is kept of what is passed on as it comes (%s). Leave one of them out"
+            % (place, given[0] if given else "buffering: false")
+        )
+
+
+def _check_rate(place, route, site, problems):
+    rate, known = route["rate"], site["rates"] or {}
+    if rate is None or rate == "none" or rate[0].isdigit() or rate in known:
+        return
+    near = difflib.get_close_matches(rate, known, n=1)
+    problems.append(
+        "%s.rate: the site has no rate %s. Write: %s, or for the site: %s"
+        % (place, json.dumps(rate), snippet("rate", (near or ["10r/s"])[0]), snippet("rates", {rate: "10r/s"}))
+    )
+
+
+def _check_cors(place, cors, problems):
+    origins = cors["origins"]
+    if origins is None:
+        return
+    right = snippet("origins", _schema.CORS["origins"]["example"])
+    if not origins and not mentions(problems, place + ".origins"):
+        problems.append("%s.origins: empty. Write: %s" % (place, right))
+    if "*" in origins and cors["credentials"]:
+        problems.append(
+            "%s.origins: with credentials, * would let every site of the web act as the visitor, and browsers refuse it."
+            " Write: %s" % (place, right)
+        )
+    elif "*" in origins and len(origins) > 1:
+        problems.append("%s.origins: * is all there are. Write: origins: ['*'], or %s" % (place, right))
+
+
+def _check_overlaps(place, routes, problems):
+    """Every route can be reached, and nginx knows each of its places once."""
+    paths = [route["path"] for route in routes]
+    for path in sorted({path for path in paths if path is not None and paths.count(path) > 1}):
+        problems.append("%s.routes: path %s is there %d times. Keep one" % (place, path, paths.count(path)))
+    split = [_schema.split_path(path) for path in paths if path is not None]
+    for route in routes:
+        # A folder takes its path without the slash as well, and redirects it.
+        for other in (["%s/", "= %s", "= %s/"] if route["static"] is not None else []) if route["path"] else []:
+            match, path = _schema.split_path(route["path"])
+            rival = other % path
+            if match == "prefix" and not path.endswith("/") and rival.replace("//", "/") in paths:
+                problems.append(
+                    "%s.routes[%s]: overlaps with path %s, as a folder is reached by both. Keep one"
+                    % (place, path, rival)
+                )
+    expressions = [path for match, path in split if match == "regex"]
+    for match, path in split:
+        cover = next((each for each in expressions if match == "prefix" and _covers(each, path)), None)
+        if cover is not None:
+            problems.append(
+                "%s.routes[%s]: is never taken, as the expression %s comes first and takes all of it. Write the expression"
+                " with an end ($), or leave one of them out" % (place, path, cover)
+            )
+
+
+def _covers(expression, prefix):
+    """Whether all below a prefix matches. (Two paths that have nothing else in common stand for all.)"""
+    compiled = re.compile(expression)
+    return all(compiled.search(prefix + rest) for rest in ("", "x", "0/y-z.html"))
 
 
 def _check_route_to_files(place, route, problems):
     for key, entry in _schema.ROUTE.items():
-        if entry.get("only") == "app" and _is_given(entry, route[key]):
+        if "static" not in entry.get("only", ("static",)) and _is_given(entry, route[key]):
             problems.append(
                 "%s.%s: %s is an app of files, which nginx serves itself. Leave it out, or lead the route to an app that runs"
                 % (place, key, route["app"])
@@ -400,18 +533,52 @@ def _no_such_app(place, name, names):
 def _check_websocket_route(place, routes, app, problems):
     """An app that has WebSockets is not proxied by a route that would not upgrade them."""
     path = (app["websocket"] or {}).get("path")
-    route = route_for(routes, path) if path else None
-    if route and route["app"] == app["name"] and not route["websocket"]:
-        folder = path.split("?")[0].rpartition("/")[0] + "/"
-        right = snippet(None, {"path": folder, "app": app["name"], "websocket": True})
-        problems.append(
-            "%s.routes[%s]: WebSockets of app %s (%s) would come this way, and the route is not for them. Write%s: %s"
-            % (place, route["path"], app["name"], path, "" if route["path"] == folder else " one more", right)
+    ways = ways_to(routes, app["name"], path) if path else []
+    if not ways or any(route["websocket"] for _public, route in ways):
+        return
+    public, route = ways[0]
+    folder = public.split("?")[0].rpartition("/")[0] + "/"
+    right = {"path": folder, "app": app["name"], "websocket": True}
+    if route["strip_prefix"]:
+        right = {"path": route["path"], "app": app["name"], "strip_prefix": True, "websocket": True}
+    problems.append(
+        "%s.routes[%s]: WebSockets of app %s (%s) would come this way, and the route is not for them. Write%s: %s"
+        % (
+            place,
+            route["path"],
+            app["name"],
+            path,
+            "" if route["path"] == right["path"] else " one more",
+            snippet(None, right),
         )
+    )
+
+
+def ways_to(routes, name, path):
+    """[(the path on the site, the route it takes)] by which the site leads to this path of the app."""
+    ways = []
+    for route in routes:
+        if route["app"] == name and route["path"] is not None:
+            public = stripped_prefix(route) + path
+            if route_for(routes, public) is route:
+                ways.append((public, route))
+    return ways
+
+
+def stripped_prefix(route):
+    """What the route takes off the path before the app sees it: /api, or nothing."""
+    return route["path"].rstrip("/") if route["strip_prefix"] else ""
 
 
 def route_for(routes, path):
-    """The route nginx takes for the path: the longest prefix."""
+    """The route nginx takes for the path: the exact one, else the first expression, else the longest prefix."""
     path = path.split("?")[0]
-    matching = [route for route in routes if route["path"] is not None and path.startswith(route["path"])]
-    return max(matching, key=lambda route: len(route["path"]), default=None)
+    split = [(_schema.split_path(route["path"]), route) for route in routes if route["path"] is not None]
+    for (match, own), route in split:
+        if match == "exact" and own == path:
+            return route
+    for (match, own), route in split:
+        if match == "regex" and re.search(own, path):
+            return route
+    prefixes = [(len(own), route) for (match, own), route in split if match == "prefix" and path.startswith(own)]
+    return max(prefixes, key=lambda each: each[0], default=(0, None))[1]

@@ -14,6 +14,7 @@ import re
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _schema
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._checks import (
+    ROUTE_PRESETS,
     ROUTE_TARGETS,
     check,
     green_port_of,
@@ -22,6 +23,9 @@ from ansible_collections.gatehouse.webapp.plugins.plugin_utils._checks import (
     listens,
     route_for,
     strategy_of,
+    stripped_prefix,
+    url_path,
+    ways_to,
 )
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._reading import plain, read_list
 
@@ -48,8 +52,8 @@ def resolve(apps, sites, directory=""):
         )
 
     apps = [_derive_app(app, directory) for _place, app in apps]
-    sites = [_derive_site(site, apps) for _place, site in sites]
-    probes = [probe for site in sites for probe in _derive_probes(site, apps)]
+    probes = [probe for _place, site in sites for probe in _derive_probes(site, apps)]
+    sites = [_derive_site(number, site, apps) for number, (_place, site) in enumerate(sites)]
     return {
         "apps": [dict(app, proxy=_derive_proxy(app, probes)) for app in apps],
         "sites": sites,
@@ -140,6 +144,12 @@ def _derive_upstream(app, strategy, ports, green_ports):
             rest = [server for server in every if server not in out]
             path = "/run/gatehouse/rotation/%s/%s" % (name, file)
             alternatives.append(("without-" + file, part, path, rest, out))
+    balance = app["balance"]
+    weights = {
+        server: int(weight)
+        for host, weight in balance["weights"].items()
+        for server in servers([host], ports + green_ports)
+    }
     return {
         "name": name,
         "servers": every,
@@ -150,6 +160,9 @@ def _derive_upstream(app, strategy, ports, green_ports):
             {"name": "%s.%s" % (name, suffix), "out": part, "when": path, "servers": used, "backup": others}
             for suffix, part, path, used, others in alternatives
         ],
+        "weights": weights,
+        "spare": servers(balance["backup"], ports),
+        "balance": {key: balance[key] for key in ("method", "key", "keepalive", "max_fails", "fail_timeout")},
     }
 
 
@@ -185,37 +198,86 @@ def _in_url(host):
     return "[%s]" % host.strip("[]") if ":" in host else host
 
 
-def _derive_site(site, apps):
+def _derive_site(number, site, apps):
     by_name = {app["name"]: app for app in apps}
     health_paths = _health_paths(site["routes"], by_name)
     routes = []
-    for name, path in health_paths.items():
-        if not any(route["path"] == path for route in site["routes"]):
-            bare = {key: copy.deepcopy(entry.get("default")) for key, entry in _schema.ROUTE.items()}
-            bare.update(path=path, app=name, rate="none", access_log=False)
-            routes.append(_derive_route(bare, site, by_name, exact=True))
+    for name, (path, prefix) in health_paths.items():
+        if route_for(site["routes"], path) is None or not _is_this_path(route_for(site["routes"], path), path):
+            routes.append(_derive_health_route(name, path, prefix, site, by_name))
     for route in site["routes"]:
-        if route["app"] and health_paths.get(route["app"]) == route["path"]:
+        path, _prefix = health_paths.get(route["app"], (None, ""))
+        if path is not None and _is_this_path(route, path):
             route = dict(route, rate=route["rate"] or "none")
             route["access_log"] = bool(route["access_log"])
-        routes.append(_derive_route(route, site, by_name, exact=False))
+        routes.append(_derive_route(route, site, by_name))
+    for index, route in enumerate(routes):
+        # Names a variable, a map or a file that one route has for itself.
+        route["id"] = "%d_%d" % (number, index)
 
-    zones = []
-    for route in routes:
-        if route["rate"]:
-            base = "%s_%s" % (site["name"], re.sub(r"[^A-Za-z0-9]+", "_", route["path"]).strip("_") or "root")
-            used = [zone["zone"] for zone in zones]
-            route["zone"] = next(
-                name for name in [base] + ["%s_%d" % (base, number) for number in range(2, 999)] if name not in used
-            )
-            zones.append({"zone": route["zone"], "rate": route["rate"]})
     tls = dict(site["tls"], redirect=site["tls"]["mode"] == "files" and site["tls"]["redirect"])
     names = [name.lower() for name in site["server_names"]]
-    return dict(site, server_names=names, tls=tls, routes=routes, zones=zones)
+    return dict(
+        site,
+        id=str(number),
+        server_names=names,
+        tls=tls,
+        maintenance=dict(site["maintenance"], seconds=seconds(site["maintenance"]["retry_after"])),
+        routes=routes,
+        zones=_derive_zones(site, routes),
+        connection_zones=[route["connection_zone"] for route in routes if route["connection_zone"]],
+    )
+
+
+def _is_this_path(route, path):
+    """Whether the route is written for this very path, so that none need be added for it."""
+    match, own = _schema.split_path(route["path"])
+    return match != "regex" and own == path
+
+
+def _derive_health_route(name, path, prefix, site, by_name):
+    """The way to an app's health: that of the route it would take, for this path alone, without limit and log."""
+    bare = {key: copy.deepcopy(entry.get("default")) for key, entry in _schema.ROUTE.items()}
+    bare.update(path="= " + path, app=name, rate="none", access_log=False)
+    covering = route_for(site["routes"], path)
+    if covering and covering["app"] == name:
+        bare.update(allow=covering["allow"], deny=covering["deny"])
+    return dict(_derive_route(bare, site, by_name), prefix=prefix, health=True)
+
+
+def _derive_zones(site, routes):
+    """The rate limits of a site: those it names, and one for each route that has its own. Tells each route its zone."""
+    zones, used = [], set()
+
+    def add(base, rate):
+        zone = next(
+            name for name in [base] + ["%s_%d" % (base, number) for number in range(2, 999)] if name not in used
+        )
+        used.add(zone)
+        zones.append({"zone": zone, "rate": rate})
+        return zone
+
+    def zone_of(route):
+        return "%s_%s" % (site["name"], re.sub(r"[^A-Za-z0-9]+", "_", route["path"]).strip("_") or "root")
+
+    named = {
+        name: add("%s_rate_%s" % (site["name"], name), rate)
+        for name, rate in site["rates"].items()
+        if any(route["rate"] == name for route in routes)
+    }
+    for route in routes:
+        if route["rate"]:
+            route["zone"] = named.get(route["rate"]) or add(zone_of(route), route["rate"])
+    used.clear()
+    for route in routes:
+        if route["connections"]:
+            route["connection_zone"] = add("connections_" + zone_of(route), None)
+            zones.pop()
+    return zones
 
 
 def _health_paths(routes, by_name):
-    """{app: the path its health is asked for on the site of these routes}, for the apps that have one.
+    """{app: (path its health is asked for on the site of these routes, what of it the app does not see)}.
 
     One of the app's own routes covers it, or the site has a single app: then the path is taken out of whatever
     covers it (a static folder at /, say) by an exact route.
@@ -223,23 +285,29 @@ def _health_paths(routes, by_name):
     names = [name for name in dict.fromkeys(route["app"] for route in routes) if name and by_name[name]["health"]]
     paths = {}
     for name in names:
+        if all(route["grpc"] for route in routes if route["app"] == name):
+            continue  # nothing that HTTP could ask
         path = by_name[name]["health"]["path"].split("?")[0]
-        route = route_for(routes, path)
-        covered = route is not None and route["app"] == name
-        free = len(names) == 1 and not (route and route["path"] == path)
-        if (covered or free) and path not in paths.values():
-            paths[name] = path
+        ways = [(public, stripped_prefix(route)) for public, route in ways_to(routes, name, path) if not route["grpc"]]
+        covering = route_for(routes, path)
+        if not ways and len(names) == 1 and not (covering and _is_this_path(covering, path)):
+            ways = [(path, "")]
+        if ways and ways[0][0] not in [public for public, _prefix in paths.values()]:
+            paths[name] = ways[0]
     return paths
 
 
-def _derive_route(route, site, by_name, exact):
+def _derive_route(route, site, by_name):
     kind = next(key for key in ROUTE_TARGETS if route[key] is not None)
     files = by_name[route["app"]]["files"] if kind == "app" else None
+    preset = next((key for key in ROUTE_PRESETS if route[key]), "files" if files else kind)
     if kind == "static":
         files = {"root": route["static"], "former": None, "index": "index.html", "spa": False}
     if files:
         kind = "static"
-    defaults = _schema.ROUTE_DEFAULTS["websocket" if route["websocket"] else kind]
+    defaults = dict(_schema.ROUTE_DEFAULTS[preset])
+    if route["cache"] is not None:
+        defaults["buffering"] = True
     filled = {
         key: copy.deepcopy(defaults[key]) if value is None and key in defaults else value
         for key, value in route.items()
@@ -250,15 +318,52 @@ def _derive_route(route, site, by_name, exact):
         filled["burst"] = None
     elif filled["burst"] is None:
         filled["burst"] = DEFAULT_BURST
+    if kind == "redirect" and filled["status"] is None:
+        filled["status"] = 302
+    match, path = _schema.split_path(route["path"])
+    body_size = "0" if route["grpc"] else site["client_max_body_size"]
     return dict(
         filled,
-        exact=exact,
-        body_size=route["body_size"] or site["client_max_body_size"],
+        path=path,
+        match=match,
+        prefix=stripped_prefix(route),
+        body_size=route["body_size"] or body_size,
         access_log=site["access_log"] if route["access_log"] is None else route["access_log"],
         upstream=route["app"] if kind == "app" else None,
         files=files and {key: files[key] for key in ("root", "former", "index", "spa")},
+        external=_derive_external(route["url"]) if route["url"] else None,
+        cors=_derive_cors(route["cors"]) if route["cors"] else None,
+        health=False,
         zone=None,
+        connection_zone=None,
     )
+
+
+def _derive_external(url):
+    """An address taken apart: what to connect to, what it is called there, and what takes the place of the route's path."""
+    scheme, authority = re.match(r"(\w+)://([^/]+)", url).groups()
+    return {
+        "scheme": scheme,
+        "authority": authority.lower(),
+        "host": re.sub(r":[0-9]+$", "", authority).lower(),
+        "path": url_path(url) or None,
+    }
+
+
+def _derive_cors(cors):
+    """With each origin as nginx compares it: the text itself, or an expression where it has a *."""
+    patterns = [
+        origin if "*" not in origin else "~^" + re.escape(origin).replace(r"\*", r"[a-z0-9.-]+") + "$"
+        for origin in cors["origins"]
+    ]
+    every = cors["origins"] == ["*"]
+    return dict(cors, every=every, patterns=[] if every else patterns, max_age=seconds(cors["max_age"]))
+
+
+def seconds(duration):
+    """Whole seconds of a time with its unit, 1 or more."""
+    number, unit = re.match(r"([0-9]+)(\w+)", duration).groups()
+    return max(1, int(int(number) * {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}[unit]))
 
 
 def _derive_opened_ports(sites):
@@ -273,31 +378,33 @@ def _derive_opened_ports(sites):
 
 
 def _derive_probes(site, apps):
-    """What to ask of each app through this site."""
+    """What to ask of each app through this site, as it is written."""
     _key, port, scheme = listens(site)[-1]
     by_name = {app["name"]: app for app in apps}
-    routes = [route for route in site["routes"] if not route["exact"]]
+    routes = site["routes"]
     health_paths = _health_paths(routes, by_name)
     probes = []
     for name in dict.fromkeys(route["app"] for route in routes if route["app"]):
         app = by_name[name]
         if app["files"]:
             health = {key: copy.deepcopy(entry.get("default")) for key, entry in _schema.HEALTH.items()}
-            health["path"] = next(route["path"] for route in routes if route["app"] == name)
-            health_paths[name] = health["path"]
+            split = [_schema.split_path(route["path"]) for route in routes if route["app"] == name]
+            plain_paths = [path for match, path in split if match != "regex"]
+            if plain_paths:
+                health["path"] = plain_paths[0]
+                health_paths[name] = (plain_paths[0], "")
             app = dict(app, health=health)
         websocket = (app["websocket"] or {}).get("path")
-        route = route_for(routes, websocket) if websocket else None
-        reachable = route is not None and route["app"] == name and route["websocket"]
+        ways = [public for public, route in ways_to(routes, name, websocket or "") if websocket and route["websocket"]]
         probes.append(
             {
                 "site": site["name"],
-                "host": _probe_host(site["server_names"]),
+                "host": _probe_host([name.lower() for name in site["server_names"]]),
                 "scheme": scheme,
                 "port": port,
                 "app": name,
-                "path": app["health"]["path"] if name in health_paths else None,
-                "websocket": websocket if reachable else None,
+                "path": health_paths[name][1] + app["health"]["path"] if name in health_paths else None,
+                "websocket": ways[0] if ways else None,
                 "health": {key: value for key, value in app["health"].items() if key not in HEALTH_REQUEST},
             }
         )

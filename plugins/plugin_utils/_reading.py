@@ -139,7 +139,7 @@ def _read_free_mapping(here, key, entry, values, problems):
         wrong = "is empty (null)" if value is None else "is not a string, number or boolean" if text is None else None
         wrong = wrong or (entry["check"](text) if "check" in entry else None)
         if wrong:
-            example = snippet(name, "" if value is None else "some text")
+            example = snippet(name, "" if value is None else entry.get("value_example", "some text"))
             problems.append("%s.%s: the value %s. Write: %s" % (here, name, wrong, example))
         read[name] = text
     return read

@@ -9,7 +9,8 @@ check: a function of the value: None when it is right, else the end of the sente
 suggest: a function of a wrong value: the right one it was probably meant to be, or None.
 texts: the values of this free mapping are texts; numbers and booleans become texts ("1", "true").
 names: a check of the keys of this free mapping.
-only: the runtimes (of an app) or the kind (of a route) this key belongs to.
+value_example: a right value of this free mapping.
+only: the runtimes (of an app) or the kinds (of a route: what it leads to) this key belongs to.
 """
 
 from __future__ import annotations
@@ -103,6 +104,9 @@ OWNED_ARGS = {
     "--workers": "uvicorn.workers",
 }
 
+# What a redirect may take of the request. None of them can hold a line's end.
+REDIRECT_VARIABLES = ("request_uri", "host", "scheme", "is_args", "args")
+
 NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 DOTTED = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
@@ -194,8 +198,84 @@ def check_env_value(value):
 
 def check_return(value):
     if 300 <= value <= 399:
-        return "is a redirect, and a route has nowhere to say where to"
+        return "is a redirect: write redirect: with where to, and status: %d" % value
     return None if 200 <= value <= 599 else "is not an HTTP status from 200 to 599"
+
+
+def split_path(value):
+    """(how a route's path is compared, the path): PATH is a prefix, "= PATH" this path alone, "~ REGEX" an expression."""
+    for mark, match in (("=", "exact"), ("~", "regex")):
+        if value.startswith(mark):
+            return match, value[1:].strip()
+    return "prefix", value
+
+
+def check_route_path(value):
+    match, path = split_path(value)
+    if match != "regex":
+        return URL_PATH["check"](path)
+    if not path.startswith("^/"):
+        return "is not anchored: an expression begins with ^/"
+    if re.search(r"[\x00-\x1f\x7f]", path):
+        return "has a control character"
+    try:
+        re.compile(path)
+    except (re.error, OverflowError) as error:
+        return "is no regular expression (%s)" % error
+    return None
+
+
+def suggest_route_path(value):
+    match, path = split_path(value)
+    if match == "regex":
+        return "~ ^/" + path.lstrip("^/")
+    return ("= " if match == "exact" else "") + URL_PATH["suggest"](path)
+
+
+def check_variables(value):
+    """A value in which nginx puts its variables: each is one, and none lets a request end the line."""
+    wrong = check_line(value)
+    if wrong:
+        return wrong
+    for name in re.findall(r"\$(\{\w*\}?|\w*)", value):
+        bare = name.strip("{}")
+        if not re.fullmatch(r"[a-z_][a-z0-9_]*", bare) or (name[:1] == "{") != (name[-1:] == "}"):
+            return "has a $ that begins no variable of nginx, such as $host or ${host}"
+        if bare in ("uri", "document_uri"):
+            return "has $%s, in which a request can end the line: $request_uri can't" % bare
+    return None
+
+
+def check_redirect(value):
+    if not re.fullmatch(r"(?:https?://[^\s/\"'\\;{}][^\s\"'\\;{}]*|/(?!/)[^\s\"'\\;{}]*)", value):
+        return "is neither a path nor an http(s) address"
+    for name in re.findall(r"\$(\w*)", value):
+        if name not in REDIRECT_VARIABLES:
+            return "has a $ that is none of $%s" % ", $".join(REDIRECT_VARIABLES)
+    return None
+
+
+def check_raw(value):
+    """Directives of nginx that end where they begin: nothing of what follows becomes part of them, nor the other way."""
+    depth, words = 0, False
+    for token in re.findall(r"""#[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|["'{};]|[^\s{};"'#][^\s{};]*""", value):
+        if token[0] == "#":
+            continue
+        if token in ('"', "'"):
+            return "has a quote that does not end"
+        depth += {"{": 1, "}": -1}.get(token, 0)
+        if depth < 0:
+            return "has a } too many"
+        words = token not in ("{", "}", ";")
+    if depth:
+        return "has a { that no } ends"
+    return "does not end with ; or }" if words else None
+
+
+def check_auth_hash(value):
+    if re.fullmatch(r"\$(?:apr1|1|5|6|y|2[aby])\$[^\s:]+|\{(?:SSHA|SHA)\}[A-Za-z0-9+/=]+", value):
+        return None
+    return "is not the hash of a password (openssl passwd -6 makes one)"
 
 
 def check_address(value):
@@ -228,6 +308,11 @@ def suggest_server_name(value):
     if value in ("_", "", "*"):
         return None
     return re.sub(r"[:/].*$", "", re.sub(r"^\w+://", "", value)).strip().lower()
+
+
+def suggest_origin(value):
+    address = re.match(r"(?:(https?)://)?([A-Za-z0-9.*-]+(?::[0-9]+)?)", value.strip())
+    return "%s://%s" % (address.group(1) or "https", address.group(2).lower()) if address else None
 
 
 def suggest_target(value):
@@ -268,13 +353,14 @@ BODY_SIZE = dict(
     check=matching(r"[0-9]+[kKmMgG]?", "is not a size: bytes, or a number with k, m or g (0: no limit)"),
     suggest=lambda value: _leading(r"[0-9]+\s*[kmgKMG]", value).lower(),
 )
+HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 HEADERS = dict(
     type="dict",
     default={},
     no_log=True,
     texts=True,
     check=check_line,
-    names=matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", "is not a header's name"),
+    names=matching(HEADER_NAME, "is not a header's name"),
 )
 ABSOLUTE_PATH = dict(
     type="str",
@@ -392,6 +478,28 @@ SANDBOX = {
     ),
 }
 
+BALANCE = {
+    "method": dict(type="str", default="round_robin", choices=["round_robin", "least_conn", "hash"], example="hash"),
+    "key": dict(
+        type="str",
+        default="$remote_addr",
+        example="$cookie_session",
+        check=matching(r"(?:\$[a-z][a-z0-9_]*)+", "is not made of nginx's variables"),
+    ),
+    "weights": dict(
+        type="dict",
+        default={},
+        texts=True,
+        example={"192.0.2.10": 3},
+        value_example=3,
+        check=matching(r"[1-9][0-9]{0,3}", "is not a whole number from 1 up"),
+    ),
+    "backup": dict(type="list", elements="str", default=[], example=["192.0.2.12"]),
+    "keepalive": dict(type="int", default=32, example=64, check=between(1, 10000)),
+    "max_fails": dict(type="int", default=0, example=3, check=at_least(0)),
+    "fail_timeout": dict(DURATION, default="10s", example="30s"),
+}
+
 APP = {
     "name": dict(type="str", required=True, example="chat-api", check=check_app_name, suggest=suggest_app_name),
     "runtime": dict(type="str", required=True, choices=["uvicorn", "pm2", "static", "external"], example="uvicorn"),
@@ -466,6 +574,7 @@ APP = {
     ),
     "health": dict(type="dict", options=HEALTH, only=LISTENING, example={"path": "/health"}),
     "websocket": dict(type="dict", options=WEBSOCKET, only=LISTENING, example={"path": "/ws/probe"}),
+    "balance": dict(type="dict", options=BALANCE, default={}, only=LISTENING, example={"method": "least_conn"}),
     "requires": dict(
         type="list",
         elements="dict",
@@ -516,27 +625,128 @@ RETRIES = {
     "timeout": dict(DURATION, default="10s", example="5s"),
 }
 
+AUTH_BASIC = {
+    "realm": dict(type="str", default="Restricted", example="Staff", check=check_line),
+    "users": dict(
+        type="dict",
+        required=True,
+        no_log=True,
+        texts=True,
+        example={"ann": "$6$salt$hash"},
+        value_example="$6$salt$hash",
+        check=check_auth_hash,
+        names=matching(r"[^\s:#\"'\\][^\s:\"'\\]*", "can't name a user: it has a blank, a colon or a quote"),
+    ),
+}
+
+CORS = {
+    "origins": dict(
+        type="list",
+        elements="str",
+        required=True,
+        example=["https://app.example.com"],
+        suggest=suggest_origin,
+        check=matching(
+            r"\*|https?://(?:\*\.)?(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[0-9]+)?",
+            "is not an origin: scheme and host in lower case, and nothing after them",
+        ),
+    ),
+    "credentials": dict(type="bool", default=False, example=True),
+    "methods": dict(
+        type="list",
+        elements="str",
+        default=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+        example=["GET", "POST"],
+        check=matching(r"[A-Z]+", "is not a method in capital letters"),
+        suggest=lambda value: re.sub(r"[^A-Z]", "", value.upper()),
+    ),
+    "headers": dict(
+        type="list",
+        elements="str",
+        default=["Authorization", "Content-Type"],
+        example=["Authorization", "X-Api-Key"],
+        check=matching(HEADER_NAME, "is not a header's name"),
+    ),
+    "expose": dict(
+        type="list",
+        elements="str",
+        default=[],
+        example=["X-Total-Count"],
+        check=matching(HEADER_NAME, "is not a header's name"),
+    ),
+    "max_age": dict(DURATION, default="10m", example="1h"),
+}
+
 ROUTE = {
-    "path": dict(URL_PATH, required=True, example="/api/"),
+    "path": dict(type="str", required=True, example="/api/", check=check_route_path, suggest=suggest_route_path),
     "app": dict(type="str", example="chat-api"),
     "static": dict(ABSOLUTE_PATH, example="/srv/www/chat"),
+    "url": dict(
+        type="str",
+        example="https://files.example.com/public/",
+        check=matching(
+            r"https?://(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:/[^\s?#{};\"'\\$]*)?",
+            "is not http(s)://HOST, with a port and a path or without",
+        ),
+        suggest=lambda value: "https://" + re.sub(r"^\w+://|[\s?#{};\"'\\$].*$", "", value),
+    ),
+    "redirect": dict(type="str", example="https://www.example.com$request_uri", check=check_redirect),
     "return": dict(type="int", example=404, check=check_return),
-    "websocket": dict(type="bool", default=False, only="app", example=True),
-    "read_timeout": dict(DURATION, only="app", example="300s"),
-    "send_timeout": dict(DURATION, only="app", example="60s"),
-    "connect_timeout": dict(DURATION, only="app", example="5s"),
-    "buffering": dict(type="bool", only="app", example=True),
-    "retries": dict(type="dict", options=RETRIES, only="app", example={"tries": 2, "timeout": "5s"}),
+    "status": dict(
+        type="int",
+        only=("redirect",),
+        example=301,
+        check=lambda value: None if value in (301, 302, 303, 307, 308) else "is none of 301, 302, 303, 307 and 308",
+    ),
+    "text": dict(type="str", only=("return",), example="User-agent: *\nDisallow: /\n"),
+    "strip_prefix": dict(type="bool", default=False, only=("app",), example=True),
+    "websocket": dict(type="bool", default=False, only=("app",), example=True),
+    "stream": dict(type="bool", default=False, only=("app", "url"), example=True),
+    "grpc": dict(type="bool", default=False, only=("app",), example=True),
+    "read_timeout": dict(DURATION, only=("app", "url"), example="300s"),
+    "send_timeout": dict(DURATION, only=("app", "url"), example="60s"),
+    "connect_timeout": dict(DURATION, only=("app", "url"), example="5s"),
+    "buffering": dict(type="bool", only=("app", "url"), example=True),
+    "retries": dict(type="dict", options=RETRIES, only=("app",), example={"tries": 2, "timeout": "5s"}),
+    "cache": dict(DURATION, only=("app", "url"), example="60s"),
+    "ca": dict(ABSOLUTE_PATH, only=("url",), example="/etc/ssl/certs/office-ca.pem"),
     "rate": dict(
         type="str",
         example="10r/s",
-        check=matching(r"none|[1-9][0-9]*r/[sm]", "is not requests per second or minute (10r/s, 600r/m) or none"),
+        check=matching(
+            r"[1-9][0-9]*r/[sm]|[a-z][a-z0-9-]{0,30}",
+            "is not requests per second or minute (10r/s, 600r/m), nor none, nor one of the site's rates",
+        ),
         suggest=replacing(r"^([1-9][0-9]*)[^0-9sm]*([sm])\w*$", r"\1r/\2"),
     ),
     "burst": dict(type="int", example=40, check=at_least(0)),
+    "connections": dict(type="int", example=20, check=at_least(1)),
     "body_size": dict(BODY_SIZE, example="50m"),
+    "allow": dict(type="list", elements="str", default=[], example=["192.0.2.0/24"], check=check_network),
+    "deny": dict(type="list", elements="str", default=[], example=["198.51.100.7"], check=check_network),
+    "auth_basic": dict(
+        type="dict",
+        options=AUTH_BASIC,
+        only=("app", "url", "static"),
+        example={"users": {"ann": "$6$salt$hash"}},
+    ),
+    "cors": dict(
+        type="dict",
+        options=CORS,
+        only=("app", "url", "static"),
+        example={"origins": ["https://app.example.com"]},
+    ),
     "access_log": dict(type="bool", example=False),
-    "headers": dict(HEADERS, example={"Cache-Control": "no-store"}),
+    "security_headers": dict(type="str", choices=["basic", "page", "none"], example="page"),
+    "headers": dict(HEADERS, example={"Cache-Control": "no-store"}, check=check_variables),
+    "raw": dict(type="str", example="proxy_max_temp_file_size 0;", check=check_raw),
+}
+
+MAINTENANCE = {
+    "enabled": dict(type="bool", default=False, example=True),
+    "retry_after": dict(DURATION, default="5m", example="30m"),
+    "page": dict(type="str", default="", example="<h1>Back at 14:00</h1>"),
+    "allow": dict(type="list", elements="str", default=[], example=["192.0.2.0/24"], check=check_network),
 }
 
 SITE = {
@@ -566,6 +776,16 @@ SITE = {
     ),
     "client_max_body_size": dict(BODY_SIZE, default="10m", example="50m"),
     "access_log": dict(type="bool", default=True, example=False),
+    "rates": dict(
+        type="dict",
+        default={},
+        texts=True,
+        example={"login": "5r/m"},
+        value_example="5r/m",
+        check=matching(r"[1-9][0-9]*r/[sm]", "is not requests per second or minute (10r/s, 600r/m)"),
+        names=matching(r"(?!none$)[a-z][a-z0-9-]{0,30}", "can't name a rate: 1 to 31 of a-z, 0-9 and -, and not none"),
+    ),
+    "maintenance": dict(type="dict", options=MAINTENANCE, default={}, example={"enabled": True}),
     "routes": dict(
         type="list",
         elements="dict",
@@ -573,6 +793,7 @@ SITE = {
         required=True,
         example=[{"path": "/", "app": "chat-api"}],
     ),
+    "raw": dict(type="str", example="error_page 404 /404.html;", check=check_raw),
 }
 
 # What an app must say, by its runtime.
@@ -593,24 +814,16 @@ ROUTE_DEFAULTS = {
         rate="10r/s",
         burst=20,
         retries={"tries": 3, "timeout": "10s"},
-    ),
-    "websocket": dict(
-        read_timeout="86400s",
-        send_timeout="86400s",
-        connect_timeout="5s",
-        buffering=False,
-        rate="5r/s",
-        burst=10,
-        retries={"tries": 3, "timeout": "10s"},
-    ),
-    "static": dict(
-        read_timeout=None,
-        send_timeout=None,
-        connect_timeout=None,
-        buffering=None,
-        rate=None,
-        burst=None,
-        retries=None,
+        security_headers="basic",
     ),
 }
-ROUTE_DEFAULTS["return"] = ROUTE_DEFAULTS["static"]
+ROUTE_DEFAULTS["websocket"] = dict(
+    ROUTE_DEFAULTS["app"], read_timeout="86400s", send_timeout="86400s", rate="5r/s", burst=10
+)
+ROUTE_DEFAULTS["stream"] = dict(ROUTE_DEFAULTS["app"], read_timeout="3600s")
+ROUTE_DEFAULTS["grpc"] = dict(ROUTE_DEFAULTS["stream"], send_timeout="3600s", buffering=None)
+ROUTE_DEFAULTS["url"] = dict(ROUTE_DEFAULTS["app"], read_timeout="60s", buffering=True, retries=None)
+ROUTE_DEFAULTS["static"] = dict(dict.fromkeys(ROUTE_DEFAULTS["app"]), security_headers="basic")
+ROUTE_DEFAULTS["redirect"] = ROUTE_DEFAULTS["return"] = ROUTE_DEFAULTS["static"]
+# What an app of files is: a front end, whose pages nobody else has said anything about.
+ROUTE_DEFAULTS["files"] = dict(ROUTE_DEFAULTS["static"], security_headers="page")

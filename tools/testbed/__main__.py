@@ -12,17 +12,17 @@ from testbed import bench, demo, engine, host, image, steps, suite, toolchain
 
 USAGE = """usage: python3 tools/testbed COMMAND
   demo, test, bench    what bin/demo, bin/test and bin/bench run
-  image                start the engine and build the host image where missing; print the image's name
-  boot NAME            boot a throw-away host in a container of that name
+  image [SUITE]        start the engine and build the host image where missing; print the image's name
+  boot NAME [SUITE]    boot a throw-away host in a container of that name; SUITE: trixie, or bookworm (the default)
   remove NAME          remove it
   run COMMAND...       run a command with the pinned tools, such as: run molecule converge --scenario-name ufw"""
 
 
-def host_image():
+def host_image(*suite):
     """The image's name; what is done for it goes to standard error, so that the name can be captured."""
     with contextlib.redirect_stdout(sys.stderr):
         engine.ensure()
-        return image.ensure()
+        return image.ensure(*suite)
 
 
 def main(arguments):
@@ -30,10 +30,10 @@ def main(arguments):
     parts = {"demo": demo.main, "test": suite.main, "bench": bench.main}
     if command in parts:
         return parts[command](rest)
-    if command == "image" and not rest:
-        print(host_image())
-    elif command == "boot" and len(rest) == 1:
-        host.boot(rest[0], host_image())
+    if command == "image" and len(rest) <= 1:
+        print(host_image(*rest))
+    elif command == "boot" and 1 <= len(rest) <= 2:
+        host.boot(rest[0], host_image(*rest[1:]))
     elif command == "remove" and len(rest) == 1:
         host.remove(rest[0])
     elif command == "run" and rest:

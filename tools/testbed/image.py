@@ -83,9 +83,16 @@ def exists(name):
     return steps.succeeds(["docker", "image", "inspect", name])
 
 
-def ensure():
-    """The name of the host image, made first where it is missing."""
-    base = os.environ.get("GATEHOUSE_IMAGE") or f"gatehouse-base:{recipe_hash(SUITE, *BASE_PACKAGES)}"
+def chosen(suite, environment):
+    """The image that the user has named as the base of a suite's hosts, or None."""
+    name = "GATEHOUSE_IMAGE" if suite == SUITE else f"GATEHOUSE_IMAGE_{suite.upper()}"
+    return environment.get(name) or None
+
+
+def ensure(suite=SUITE):
+    """The name of the host image of a release of Debian, made first where it is missing."""
+    given = chosen(suite, os.environ)
+    base = given or f"gatehouse-base:{recipe_hash(suite, *BASE_PACKAGES)}"
     bundle = machine.ca_bundle(os.environ)
     recipe = (
         base,
@@ -97,12 +104,12 @@ def ensure():
     if exists(name):
         return name
     if not exists(base):
-        with steps.stage("base image"):
-            if os.environ.get("GATEHOUSE_IMAGE"):
+        with steps.stage(f"base image of {suite}"):
+            if given:
                 steps.must(["docker", "pull", base], paths.LOGS / "image-pull.log")
             else:
-                build_base(base)
-    with steps.stage("host image"):
+                build_base(base, suite)
+    with steps.stage(f"host image of {suite}"):
         build_host(name, base, bundle)
     return name
 
@@ -115,7 +122,7 @@ def remove_all():
     return len(set(names))
 
 
-def build_base(name):
+def build_base(name, suite):
     """A Debian with systemd, from packages alone: no registry is asked."""
     if not shutil.which("mmdebstrap"):
         if not machine.may_install():
@@ -131,9 +138,9 @@ def build_base(name):
                 "mmdebstrap",
                 "--variant=minbase",
                 f"--include={','.join(BASE_PACKAGES)}",
-                SUITE,
+                suite,
                 tarball,
-                *mirrors(machine_sources()),
+                *mirrors(machine_sources(), suite),
             ],
             paths.LOGS / "image-base.log",
         )

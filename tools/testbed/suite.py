@@ -171,6 +171,13 @@ def scenarios():
     return sorted(path.parent.name for path in (paths.ROOT / "molecule").glob("*/molecule.yml"))
 
 
+def suites(names):
+    """The releases of Debian that the scenarios' hosts are of: what their platforms say, and the usual one."""
+    texts = [(paths.ROOT / "molecule" / name / "molecule.yml").read_text() for name in names]
+    named = {suite for text in texts for suite in re.findall(r"^\s+suite: (\w+)$", text, re.MULTILINE)}
+    return sorted(named | {image.SUITE})
+
+
 def molecule(status, printed):
     """A scenario passed when its tests did: Molecule is content, too, when it finds neither settings nor tests."""
     verified = re.search(r"^\S+ > verify: Executed: Successful", printed, re.MULTILINE)
@@ -334,7 +341,8 @@ def main(arguments):
         if "molecule" in parts:
             try:
                 engine.ensure()
-                image.ensure()
+                for suite in suites(names):
+                    image.ensure(suite)
                 heavy += molecule_jobs(names)
             except steps.Failure as error:
                 steps.say(f"[molecule] no scenario can run: {error}")

@@ -18,6 +18,8 @@ class Echo(http.server.BaseHTTPRequestHandler):
             return self.websocket()
         if self.path.endswith("/slow"):
             time.sleep(3)
+        if self.path.endswith("/events"):
+            return self.events()
         status = 503 if self.path == "/sick" and self.server.server_port == 3000 else 200
         headers = {"X-Frame-Options": "DENY"} if self.path == "/own-header" else {}
         self.answer(status, headers)
@@ -27,13 +29,30 @@ class Echo(http.server.BaseHTTPRequestHandler):
         self.answer(503 if self.path == "/sick" and self.server.server_port == 3000 else 200, {})
 
     def answer(self, status, headers):
-        asked = {"path": self.path, "port": self.server.server_port, "headers": dict(self.headers), "status": "healthy"}
+        asked = {
+            "path": self.path,
+            "time": time.time(),
+            "port": self.server.server_port,
+            "headers": dict(self.headers),
+            "status": "healthy",
+        }
         body = json.dumps(asked).encode()
         self.send_response(status)
         for name, value in {**headers, "Content-Type": "application/json", "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
+
+    def events(self):
+        """Two chunks of text with a second in between, as an answer that is made word by word."""
+        self.send_response(200)
+        for name, value in (("Content-Type", "text/plain"), ("Transfer-Encoding", "chunked")):
+            self.send_header(name, value)
+        self.end_headers()
+        for word in (b"first ", b"second"):
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(word), word))
+            time.sleep(1)
+        self.wfile.write(b"0\r\n\r\n")
 
     def websocket(self):
         accept = base64.b64encode(hashlib.sha1((self.headers["Sec-WebSocket-Key"] + GUID).encode()).digest()).decode()

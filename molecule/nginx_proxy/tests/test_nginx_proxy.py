@@ -1,7 +1,13 @@
 """What the proxy does with real requests, and what it looks like on the host."""
 
 import asyncio
+import concurrent.futures
+import contextlib
+import json
 import re
+import resource
+import socket
+import time
 
 import pytest
 import requests
@@ -146,6 +152,227 @@ def test_a_tls_handshake_for_an_unknown_name_is_refused(host):
 def test_the_health_path_is_not_logged(ask, host):
     ask("/health?mark=unseen")
     ask("/who?mark=seen")
+    time.sleep(1.5)  # nginx writes its log once a second
     log = host.file("/var/log/nginx/access.log").content_string
     assert "mark=seen" in log
     assert "mark=unseen" not in log
+
+
+def spoken(address, text, timeout=10):
+    """What comes back for these very bytes, until the connection ends."""
+    with socket.create_connection((address, 80), timeout=timeout) as connection:
+        connection.sendall(text.encode())
+        received = b""
+        with contextlib.suppress(ConnectionResetError):
+            while part := connection.recv(65536):
+                received += part
+        return received.decode()
+
+
+def test_exact_paths_come_first_then_expressions_then_the_longest_prefix(ask):
+    assert ask("/robots.txt").text == "Price: $5\nDisallow: /\n"
+    assert ask("/robots.txt").headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert ask("/number/123").headers["X-Route"] == "expression"
+    assert ask("/number/1234").headers["X-Route"] == "prefix"
+
+
+def test_a_prefix_is_taken_off(ask):
+    answer = ask("/stripped/a%20b/c?d=%2Fe").json()
+    assert answer["path"] == "/a%20b/c?d=%2Fe"
+    assert answer["headers"]["X-Forwarded-Prefix"] == "/stripped"
+    assert ask("/stripped/").json()["path"] == "/"
+    assert "X-Forwarded-Prefix" not in ask("/who", headers={"X-Forwarded-Prefix": "/evil"}).json()["headers"]
+
+
+def test_a_redirect_keeps_path_and_query(ask):
+    answer = ask("/moved/x?y=1")
+    assert (answer.status_code, answer.headers["Location"]) == (308, "https://www.example.com/moved/x?y=1")
+
+
+def test_a_server_elsewhere_is_asked_by_its_name_and_verified(ask):
+    name = "other.far.example.com"
+    assert ask("/far/x?y=1").text == f"{name} {name} /inner/x?y=1 \n"
+    assert ask("/unknown-authority/").status_code == 502
+    assert ask("/other-name/").status_code == 502
+
+
+def test_an_address_that_may_not_is_turned_away(ask):
+    assert ask("/office/").status_code == 403
+
+
+def test_a_password_is_asked_for(ask, host):
+    assert ask("/staff/").status_code == 401
+    assert ask("/staff/", auth=("ann", "wrong")).status_code == 401
+    assert ask("/staff/", auth=("ann", "open-sesame")).status_code == 200
+    folder = host.file("/etc/nginx/gatehouse-users")
+    assert (folder.mode, folder.group) == (0o750, "www-data")
+
+
+def test_another_origin_may_ask_only_if_it_is_named(ask):
+    for origin in ("https://app.example.com", "https://x.preview.example.com"):
+        answer = ask("/cors/", headers={"Origin": origin})
+        assert answer.headers["Access-Control-Allow-Origin"] == origin
+        assert answer.headers["Access-Control-Allow-Credentials"] == "true"
+        assert "Origin" in answer.headers["Vary"]
+        asked = {"Origin": origin, "Access-Control-Request-Method": "PUT"}
+        preflight = ask("/cors/", method="OPTIONS", headers=asked)
+        assert (preflight.status_code, preflight.text) == (204, "")
+        assert "PUT" in preflight.headers["Access-Control-Allow-Methods"]
+        assert preflight.headers["Access-Control-Allow-Origin"] == origin
+    for origin in ("https://evil.example.com", "https://app.example.com.evil.net"):
+        answer = ask("/cors/", headers={"Origin": origin})
+        assert not {name for name in answer.headers if name.startswith("Access-Control-Allow-")}
+
+
+def test_what_is_said_word_by_word_arrives_word_by_word(ask):
+    began = time.monotonic()
+    answer = ask("/stream/events", stream=True, headers={"Accept-Encoding": "gzip, br"})
+    words = answer.iter_content(None)
+    first, at = next(words), time.monotonic() - began
+    assert first == b"first "
+    assert b"".join(words) == b"second"
+    assert "Content-Encoding" not in answer.headers
+    assert time.monotonic() - began - at > 0.5
+
+
+def test_a_cache_answers_again_but_not_for_one_who_is_known(ask):
+    path = f"/cached/{time.time()}"
+    first, second = ask(path), ask(path)
+    assert (first.headers["X-Cache-Status"], second.headers["X-Cache-Status"]) == ("MISS", "HIT")
+    assert first.json()["time"] == second.json()["time"]
+    known = ask(path, headers={"Cookie": "session=1"})
+    assert (known.headers["X-Cache-Status"], known.json()["time"]) != ("HIT", first.json()["time"])
+
+
+def test_a_client_has_no_more_connections_than_it_may(ask):
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        codes = sorted(pool.map(lambda _time: ask("/few/slow").status_code, range(3)))
+    assert codes == [200, 429, 429]
+
+
+def test_routes_share_a_rate(ask):
+    codes = [ask(path).status_code for path in ("/login/", "/register/", "/login/", "/register/")]
+    assert codes == [200, 200, 429, 429]
+
+
+def test_planned_work_has_its_page_and_health_answers(ask, address, host):
+    answer = ask("/who", site="work.example.com")
+    assert (answer.status_code, answer.text) == (503, "<h1>Back for $5</h1>")
+    assert answer.headers["Retry-After"] == "600"
+    assert answer.headers["Content-Type"].startswith("text/html")
+    assert ask("/health", site="work.example.com").status_code == 200
+    inside = host.check_output(
+        "curl --silent --output /dev/null --write-out '%{http_code}' -H 'Host: work.example.com' http://127.0.0.1/who"
+    )
+    assert inside == "200"
+
+
+def test_grpc_reaches_its_server(host):
+    told = host.check_output(
+        "curl --silent --fail --http2 --cacert /etc/ssl/certs/secure.pem -H 'Content-Type: application/grpc' -H 'TE: trailers' "
+        "--data-binary x --resolve secure.example.com:443:127.0.0.1 https://secure.example.com/pkg.Svc/Method"
+    )
+    assert told == "/pkg.Svc/Method"
+
+
+def test_a_proxy_in_front_is_believed(host):
+    told = host.check_output(
+        "curl --silent -H 'Host: plain.example.com' -H 'X-Forwarded-For: 198.51.100.1, 203.0.113.9' "
+        "-H 'X-Forwarded-Proto: https' http://127.0.0.1/who"
+    )
+    seen = json.loads(told)["headers"]
+    assert (seen["X-Forwarded-For"], seen["X-Real-IP"]) == ("203.0.113.9", "203.0.113.9")
+    assert (seen["X-Forwarded-Proto"], seen["X-Forwarded-Port"]) == ("https", "443")
+
+
+@pytest.mark.parametrize(
+    "request_text",
+    [
+        "GET /who\r\n",
+        "GET http://plain.example.com/who\r\n",
+        "GET http://plain.example.com/who HTTP/1.1\r\nHost: secure.example.com\r\nConnection: close\r\n\r\n",
+        "GET http://unknown.example.com/who HTTP/1.1\r\nHost: plain.example.com\r\nConnection: close\r\n\r\n",
+        "GET /who HTTP/1.1\r\nHost: plain.example.com\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\n"
+        "HTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n",
+        "GET /ws HTTP/1.1\r\nHost: plain.example.com\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\n"
+        "HTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n",
+    ],
+    ids=["HTTP/0.9", "HTTP/0.9 with a name", "two hosts", "an unknown one of two", "h2c", "h2c for a WebSocket"],
+)
+def test_requests_that_can_be_read_in_two_ways_are_refused(address, request_text):
+    answer = spoken(address, request_text)
+    assert '"path"' not in answer
+    assert not answer or "400" in answer
+
+
+def test_hidden_files_are_not_there(ask, host):
+    host.check_output("mkdir -p /srv/www/docs/.git && echo secret > /srv/www/docs/.git/config")
+    assert ask("/docs/.git/config").status_code == 404
+
+
+def test_what_scanners_look_for(ask):
+    """All that they count, of an answer of an API and of a page."""
+    wanted = {
+        "Content-Security-Policy",
+        "Cross-Origin-Embedder-Policy",
+        "Cross-Origin-Opener-Policy",
+        "Cross-Origin-Resource-Policy",
+        "Permissions-Policy",
+        "Referrer-Policy",
+        "X-Content-Type-Options",
+        "X-Frame-Options",
+        "X-Permitted-Cross-Domain-Policies",
+    }
+    for path in ("/who", "/page/"):
+        assert wanted <= set(ask(path).headers), path
+    assert "Content-Security-Policy" not in ask("/docs/").headers
+
+
+def test_answers_are_compressed_by_brotli_or_gzip(ask):
+    for offered, used in (("gzip, br", "br"), ("gzip", "gzip")):
+        answer = ask("/who", headers={"Accept-Encoding": offered, "X-Pad": "x" * 2000}, stream=True)
+        assert answer.headers["Content-Encoding"] == used
+
+
+def test_the_log_tells_which_request_it_was_and_how_long_the_app_took(ask, host):
+    seen = ask('/who?mark="quoted"', headers={"User-Agent": 'a "quoted" \\ one'}).json()["headers"]
+    time.sleep(1.5)
+    lines = host.file("/var/log/nginx/access.log").content_string.splitlines()
+    logged = [json.loads(line) for line in lines]
+    (line,) = [line for line in logged if line["request_id"] == seen["X-Request-ID"]]
+    assert (line["status"], line["host"], line["agent"]) == (200, "plain.example.com", 'a "quoted" \\ one')
+    assert float(line["upstream_seconds"]) <= line["seconds"] + 0.01
+
+
+def test_logs_are_rotated(ask, host):
+    host.check_output("logrotate --force /etc/logrotate.d/nginx")
+    time.sleep(1)
+    ask("/who?mark=rotated")
+    time.sleep(1.5)
+    assert "mark=rotated" in host.file("/var/log/nginx/access.log").content_string
+    assert host.file("/var/log/nginx/access.log.1").exists
+
+
+def test_counters_are_told_to_the_host_alone(host, address):
+    assert "Active connections" in host.check_output("curl --silent http://127.0.0.1:8999/nginx_status")
+    with pytest.raises(OSError):
+        socket.create_connection((address, 8999), timeout=5)
+
+
+def test_slow_clients_do_not_starve_good_ones(ask, address):
+    """1,800 connections that never end their request: another client is answered all the while."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
+    with contextlib.ExitStack() as stack:
+        for number in range(1800):
+            connection = stack.enter_context(socket.create_connection((address, 80), timeout=10))
+            end = "" if number % 2 else "Content-Length: 999\r\n\r\nx"
+            connection.sendall(f"POST /who HTTP/1.1\r\nHost: plain.example.com\r\n{end}".encode())
+        answered = []
+        for _time in range(14):
+            began = time.monotonic()
+            assert ask("/who").status_code == 200
+            answered.append(time.monotonic() - began)
+            time.sleep(0.2)
+    # Not the 15 s after which nginx lets go of a slow one: nobody had to wait for that.
+    assert max(answered) < 5

@@ -77,8 +77,8 @@ BREAKS = {
         ],
     ),
     "upgrade headers are missing": (
-        f"sed -i 's/Upgrade $http_upgrade/Upgrade \"\"/' {NGINX_SET} && systemctl reload nginx",
-        f"sed -i 's/Upgrade \"\"/Upgrade $http_upgrade/' {NGINX_SET} && systemctl reload nginx",
+        f"sed -i 's/Upgrade $gatehouse_upgrade/Upgrade \"\"/' {NGINX_SET} && systemctl reload nginx",
+        f"sed -i 's/Upgrade \"\"/Upgrade $gatehouse_upgrade/' {NGINX_SET} && systemctl reload nginx",
         ["Stage 6 of 6, WebSocket through nginx", "instead of upgrading", "websocket: true"],
     ),
 }

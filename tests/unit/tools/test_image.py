@@ -108,3 +108,19 @@ def test_sources_are_read_from_both_places(tmp_path):
     (tmp_path / "sources.list.d" / "d.save").write_text("deb http://d.example/debian bookworm main\n")
     addresses = [address for address, suite in image.machine_sources(tmp_path)]
     assert addresses == ["http://a.example/debian", "http://c.example/debian", "http://b.example/debian"]
+
+
+def test_each_release_has_an_image_of_its_own(monkeypatch):
+    made = []
+    monkeypatch.setattr(image, "exists", lambda name: False)
+    monkeypatch.setattr(image, "build_base", lambda name, suite: made.append((name, suite)))
+    monkeypatch.setattr(image, "build_host", lambda name, base, bundle: made.append((name, base)))
+    monkeypatch.delenv("GATEHOUSE_IMAGE", raising=False)
+    names = {image.ensure(), image.ensure("trixie")}
+    assert len(names) == 2
+    assert [suite for _name, suite in made[::2]] == ["bookworm", "trixie"]
+
+
+def test_a_named_image_is_for_its_release_alone():
+    given = {"GATEHOUSE_IMAGE": "mine:12", "GATEHOUSE_IMAGE_TRIXIE": "mine:13"}
+    assert [image.chosen(suite, given) for suite in ("bookworm", "trixie", "sid")] == ["mine:12", "mine:13", None]

@@ -192,3 +192,12 @@ def test_the_copy_for_sanity_tests_is_the_work_tree(tmp_path):
     assert sorted(path.name for path in (tmp_path / "target").iterdir()) == [".gitignore", "a", "link"]
     assert (tmp_path / "target" / "a" / "new.py").read_text() == "x"
     assert (tmp_path / "target" / "link").is_symlink()
+
+
+def test_the_images_are_those_of_the_scenarios_hosts(tmp_path, monkeypatch):
+    monkeypatch.setattr(suite.paths, "ROOT", tmp_path)
+    for name, text in (("a", "---\n{}\n"), ("b", "platforms:\n  - name: x\n    suite: trixie\n")):
+        (tmp_path / "molecule" / name).mkdir(parents=True)
+        (tmp_path / "molecule" / name / "molecule.yml").write_text(text)
+    assert suite.suites(["a"]) == ["bookworm"]
+    assert suite.suites(["a", "b"]) == ["bookworm", "trixie"]

@@ -265,3 +265,51 @@ def test_a_worker_on_its_way_out_does_not_serve():
 )
 def test_when_what_runs_is_not_what_is_on_disk(workers, changed_at, expected):
     assert _nginx.stale(workers, changed_at, now=10001.0) == expected
+
+
+OURS = """\
+# configuration file /etc/nginx/gatehouse/sites.conf:
+server {
+  listen 80;
+  listen [::]:80;
+  server_name chat.example.com *.wide.example.com;
+  location / { return 200 "server { listen 81; }"; }
+}
+server { listen 80 default_server; server_name _; }
+server { listen 127.0.0.1:8999; server_name localhost; }
+"""
+
+
+@pytest.mark.parametrize(
+    ("theirs", "told"),
+    [
+        ("server { listen 80; server_name wiki.example.com; }", []),
+        ("server { listen 8080; server_name chat.example.com; }", []),
+        ("server { listen 127.0.0.1:8999; server_name x; }", []),
+        ("upstream x { server 127.0.0.1:80; }", []),
+        ("stream { server { listen 192.0.2.1:80; } }", []),
+        ("# server { listen 80; server_name chat.example.com; }", []),
+        (
+            "\nserver {\n  listen [::]:80; listen 80;\n  server_name 'Chat.example.com'; }",
+            [
+                "/x.conf:2 has the name chat.example.com on port 80, which is of /etc/nginx/gatehouse: nginx never asks it."
+            ],
+        ),
+        (
+            "server { server_name a.wide.example.com; }",
+            [
+                "/x.conf:1 has the name a.wide.example.com on port 80: nginx asks it in place of /etc/nginx/gatehouse, where "
+                "*.wide.example.com is."
+            ],
+        ),
+        (
+            "server { listen 192.0.2.1:80; server_name x; }",
+            [
+                "/x.conf:1 listens on 192.0.2.1:80: nginx asks it, and none of /etc/nginx/gatehouse, for all that comes to that address."
+            ],
+        ),
+    ],
+)
+def test_servers_that_stand_in_each_others_way(theirs, told):
+    dump = _nginx.parse_dump(OURS + "\n# configuration file /x.conf:\n" + theirs + "\n")
+    assert _nginx.shadows(dump, "/etc/nginx/gatehouse") == told

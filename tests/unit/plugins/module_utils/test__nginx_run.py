@@ -205,7 +205,7 @@ def test_a_first_run_adopts_the_host(run, host, root):
     assert "# package" not in host.running
     assert result["workers"] == [201, 202]
     assert result["removed"] == [str(root / "sites-enabled" / "default")]
-    assert result["unused"] == []
+    assert result["unused"] == result["shadows"] == []
     assert result["warnings"] == ["nginx: be careful in %s/nginx.conf:1" % root]
     assert result["reasons"] == [
         "Files of the set differ: nginx.conf, sites/a.conf.",

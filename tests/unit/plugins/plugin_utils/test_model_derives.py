@@ -53,7 +53,7 @@ def resolved_app(**changes):
 
 def resolved_routes(apps, site):
     """{(path, exact): route}"""
-    return {(route["path"], route["exact"]): route for route in resolve(apps, [site])["sites"][0]["routes"]}
+    return {(route["path"], route["match"] == "exact"): route for route in resolve(apps, [site])["sites"][0]["routes"]}
 
 
 def test_example_inventory():
@@ -163,7 +163,7 @@ def test_beside_files_an_app_keeps_its_health_path():
     site = a_site({"path": "/", "app": "front"}, {"path": "/api/", "app": "chat-api"})
     model = resolve([a_static(), an_app()], [site])
     assert [(probe["app"], probe["path"]) for probe in model["probes"]] == [("front", "/"), ("chat-api", "/health")]
-    exact = next(route for route in model["sites"][0]["routes"] if route["exact"])
+    exact = next(route for route in model["sites"][0]["routes"] if route["match"] == "exact")
     assert (exact["path"], exact["upstream"], exact["files"]) == ("/health", "chat-api", None)
 
 
@@ -267,6 +267,15 @@ def test_uvicorn_app():
                 "backup": blue,
             }
         ],
+        "weights": {},
+        "spare": [],
+        "balance": {
+            "method": "round_robin",
+            "key": "$remote_addr",
+            "keepalive": 32,
+            "max_fails": 0,
+            "fail_timeout": "10s",
+        },
     }
     assert app["requires"] == [{"tcp": "[::1]:3306"}]
 
@@ -325,6 +334,9 @@ def test_local_archive_needs_no_checksum():
         ({"app": "chat-api", "websocket": True}, "websocket"),
         ({"static": "/srv/www"}, "static"),
         ({"return": 404}, "return"),
+        ({"app": "chat-api", "stream": True}, "stream"),
+        ({"url": "https://files.example.com"}, "url"),
+        ({"redirect": "/y/"}, "redirect"),
     ],
 )
 def test_route_defaults_by_kind(keys, kind):
@@ -368,6 +380,68 @@ def test_rate(keys, rate, burst, zone):
     assert site["zones"] == ([{"zone": zone, "rate": rate}] if zone else [])
 
 
+def test_below_a_prefix_that_is_taken_off_an_app_is_asked_for_its_health_and_websocket():
+    app = an_app(websocket={"path": "/ws/probe"})
+    route = {"path": "/chat/", "app": "chat-api", "strip_prefix": True, "websocket": True}
+    model = resolve([app, an_external()], [a_site(route, {"path": "/", "app": "wiki"})])
+    health = next(each for each in model["sites"][0]["routes"] if each["app"] == "chat-api" and each["health"])
+    assert (health["path"], health["match"], health["prefix"]) == ("/chat/health", "exact", "/chat")
+    probe = next(probe for probe in model["probes"] if probe["app"] == "chat-api")
+    assert (probe["path"], probe["websocket"]) == ("/chat/health", "/chat/ws/probe")
+    assert model["apps"][0]["proxy"]["url"] == "http://127.0.0.1:80/chat/health"
+
+
+def test_a_path_takes_the_route_that_nginx_takes():
+    routes = [
+        {"path": "/", "app": "wiki"},
+        {"path": "~ ^/he", "app": "wiki"},
+        {"path": "~ ^/health$", "app": "chat-api"},
+    ]
+    model = resolve([an_app(), an_external()], [a_site(*routes)])
+    assert [probe["path"] for probe in model["probes"]] == ["/ok", None]
+    routes.append({"path": "= /health", "app": "chat-api", "rate": "none"})
+    model = resolve([an_app(), an_external()], [a_site(*routes)])
+    assert [probe["path"] for probe in model["probes"]] == ["/ok", "/health"]
+
+
+def test_nobody_asks_for_health_in_grpc():
+    site = a_site({"path": "/pkg.Svc/", "app": "chat-api", "grpc": True}, tls=TLS)
+    model = resolve([an_app(health={"path": "/pkg.Svc/x"})], [site])
+    (route,) = model["sites"][0]["routes"]
+    assert (route["grpc"], route["body_size"], model["probes"][0]["path"]) == (True, "0", None)
+
+
+def test_health_is_closed_to_whom_its_route_is_closed():
+    site = a_site({"path": "/", "app": "chat-api", "allow": ["10.0.0.0/8"], "auth_basic": {"users": {"a": "$6$x$y"}}})
+    health = resolved_routes([an_app()], site)["/health", True]
+    assert (health["allow"], health["auth_basic"], health["health"]) == (["10.0.0.0/8"], None, True)
+
+
+def test_an_external_address_is_taken_apart():
+    route = resolved_routes([], a_site({"path": "/x/", "url": "https://A.example:8443/y/"}))["/x/", False]
+    assert route["external"] == {
+        "scheme": "https",
+        "authority": "a.example:8443",
+        "host": "a.example",
+        "path": "/y/",
+    }
+
+
+@pytest.mark.parametrize("given, seconds", [("500ms", 1), ("90s", 90), ("5m", 300), ("2h", 7200), ("1d", 86400)])
+def test_planned_work_is_told_in_seconds(given, seconds):
+    site = a_site({"path": "/", "static": "/x"}, maintenance={"retry_after": given})
+    assert resolve([], [site])["sites"][0]["maintenance"]["seconds"] == seconds
+
+
+def test_weights_and_spare_hosts_reach_every_instance():
+    app = an_external(
+        hosts=["a.example", "b.example"], instances=2, balance={"weights": {"a.example": "3"}, "backup": ["b.example"]}
+    )
+    upstream = resolve([app], [])["apps"][0]["upstream"]
+    assert upstream["weights"] == {"a.example:9000": 3, "a.example:9001": 3}
+    assert upstream["spare"] == ["b.example:9000", "b.example:9001"]
+
+
 def test_static_route_with_a_rate_has_a_burst():
     route = resolved_routes([], a_site({"path": "/", "static": "/srv/www", "rate": "1r/s"}))["/", False]
     assert (route["rate"], route["burst"], route["zone"]) == ("1r/s", 20, "chat_root")
@@ -406,7 +480,7 @@ HEALTH_CASES = [
 def test_health_through_a_site(what, routes, exact, probed):
     said = [{"path": path, "app": app} if app else {"path": path, "static": "/srv/www"} for path, app in routes]
     model = resolve([an_app(), an_external()], [a_site(*said)])
-    derived = [route for route in model["sites"][0]["routes"] if route["exact"]]
+    derived = [route for route in model["sites"][0]["routes"] if route["match"] == "exact"]
     assert {route["app"]: route["path"] for route in derived} == exact
     for route in derived:
         assert (route["access_log"], route["rate"], route["zone"]) == (False, None, None)
@@ -424,7 +498,7 @@ def test_two_apps_with_one_health_path():
 
 def test_health_path_with_a_query():
     model = resolve([an_app(health={"path": "/health?deep=1"})], [a_site({"path": "/", "app": "chat-api"})])
-    assert [route["path"] for route in model["sites"][0]["routes"] if route["exact"]] == ["/health"]
+    assert [route["path"] for route in model["sites"][0]["routes"] if route["match"] == "exact"] == ["/health"]
     assert model["probes"][0]["path"] == "/health?deep=1"
 
 

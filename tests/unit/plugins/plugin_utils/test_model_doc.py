@@ -19,10 +19,14 @@ SCHEMAS = {
     "webapp_apps[].health": _schema.HEALTH,
     "webapp_apps[].websocket": _schema.WEBSOCKET,
     "webapp_apps[].requires[]": _schema.REQUIREMENT,
+    "webapp_apps[].balance": _schema.BALANCE,
     "webapp_apps[].sandbox": _schema.SANDBOX,
     "webapp_sites[]": _schema.SITE,
     "webapp_sites[].tls": _schema.TLS,
+    "webapp_sites[].maintenance": _schema.MAINTENANCE,
     "webapp_sites[].routes[]": _schema.ROUTE,
+    "webapp_sites[].routes[].auth_basic": _schema.AUTH_BASIC,
+    "webapp_sites[].routes[].cors": _schema.CORS,
     "webapp_sites[].routes[].retries": _schema.RETRIES,
 }
 
@@ -82,7 +86,15 @@ def test_table_agrees_with_schema(place):
 
 def test_route_defaults_agree():
     rows = {row["key"].strip("`"): row for row in tables(section("webapp_sites[].routes[]"))[1]}
-    columns = {"app": "route to an app", "websocket": "with `websocket: true`", "static": "`static`, `return`"}
+    columns = {
+        "app": "route to an app",
+        "websocket": "with `websocket: true`",
+        "stream": "with `stream: true`",
+        "grpc": "with `grpc: true`",
+        "url": "`url`",
+        "static": "`static`, `redirect`, `return`",
+        "files": "an app of files",
+    }
     assert list(rows) == list(_schema.ROUTE_DEFAULTS["app"])
     for kind, column in columns.items():
         for key, value in _schema.ROUTE_DEFAULTS[kind].items():
