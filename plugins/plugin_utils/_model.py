@@ -12,7 +12,7 @@ import os
 import re
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
-from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _schema
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _schema, _tls
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._checks import (
     ROUTE_TARGETS,
     check,
@@ -209,7 +209,11 @@ def _derive_site(site, apps):
                 name for name in [base] + ["%s_%d" % (base, number) for number in range(2, 999)] if name not in used
             )
             zones.append({"zone": route["zone"], "rate": route["rate"]})
-    tls = dict(site["tls"], redirect=site["tls"]["mode"] == "files" and site["tls"]["redirect"])
+    for route in routes:
+        own = {name.lower() for name in route["headers"]}
+        told = {name: value for name, value in _tls.headers(site).items() if name.lower() not in own}
+        route["headers"] = dict(told, **route["headers"])
+    tls = _tls.derive(site)
     names = [name.lower() for name in site["server_names"]]
     return dict(site, server_names=names, tls=tls, routes=routes, zones=zones)
 
@@ -265,10 +269,12 @@ def _derive_opened_ports(sites):
     names = {}
     for site in sites:
         for _key, port, _scheme in listens(site):
-            names.setdefault(port, []).append(site["name"])
+            names.setdefault((port, "tcp"), []).append(site["name"])
+        if _tls.is_on(site) and site["tls"]["http3"]:
+            names.setdefault((site["https_port"], "udp"), []).append(site["name"])
     return [
-        {"port": port, "proto": "tcp", "reason": "%s %s" % ("sites" if len(users) > 1 else "site", ", ".join(users))}
-        for port, users in sorted(names.items())
+        {"port": port, "proto": proto, "reason": "%s %s" % ("sites" if len(users) > 1 else "site", ", ".join(users))}
+        for (port, proto), users in sorted(names.items())
     ]
 
 
@@ -295,6 +301,7 @@ def _derive_probes(site, apps):
                 "host": _probe_host(site["server_names"]),
                 "scheme": scheme,
                 "port": port,
+                "trusted": site["tls"]["trusted"],
                 "app": name,
                 "path": app["health"]["path"] if name in health_paths else None,
                 "websocket": websocket if reachable else None,
