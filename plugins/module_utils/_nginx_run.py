@@ -51,9 +51,9 @@ class Host:
         self.proc = proc
         self._systemd = Systemd(lambda argv: self.run(argv, COMMAND_SECONDS))
 
-    def run(self, argv, seconds):
+    def run(self, argv, seconds, environment=None):
         """(exit code, standard output, standard error); 124, as timeout(1) has it, for a command that did not end."""
-        environment = dict(os.environ, LC_ALL="C")
+        environment = dict(os.environ, LC_ALL="C", **(environment or {}))
         try:
             done = subprocess.run(
                 argv,
@@ -177,6 +177,20 @@ class Run:
             failure.facts.setdefault("outcome", "unchanged")
             failure.facts["timeline"] = self.timeline
             raise failure from error
+
+    def reload(self, path):
+        """After a change of a file that the configuration names, such as a certificate: test it all, and make nginx run it.
+
+        Returns False, with nothing done, when nginx does not read the file or does not run.
+        """
+        with self.tree.locked():
+            if self.host.unit().active not in ("active", "reloading"):
+                return False
+            dump = self._test_live()
+            if path not in loaded_files(dump, self.tree.root):
+                return False
+            self._activate(dump)
+            return True
 
     def _converge(self, check):
         unit = self.host.unit()

@@ -8,7 +8,7 @@ import difflib
 import json
 import re
 
-from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _schema
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _schema, _tls
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._reading import (
     mentions,
     minimal,
@@ -32,6 +32,7 @@ def check(apps, sites, problems):
     _check_unique("webapp_sites", "site", sites, problems)
     _check_app_ports(apps, problems)
     _check_site_ports(sites, apps, problems)
+    _tls.check_together(sites, problems)
     _check_server_names(sites, problems)
     _check_routes(sites, [app for _place, app in apps], problems)
 
@@ -243,15 +244,7 @@ def _check_site(place, site, problems):
         )
     if site["routes"] is not None and not site["routes"] and not mentions(problems, place + ".routes"):
         problems.append("%s.routes: empty. Write: %s" % (place, snippet("routes", _schema.SITE["routes"]["example"])))
-    tls = site["tls"]
-    if tls and tls["mode"] is not None:
-        for key in ("certificate", "key"):
-            if tls["mode"] == "files" and tls[key] is None and not mentions(problems, "%s.tls.%s" % (place, key)):
-                problems.append(
-                    "%s.tls.%s: missing. Write: %s" % (place, key, snippet(key, _schema.TLS[key]["example"]))
-                )
-            if tls["mode"] == "none" and tls[key] is not None:
-                problems.append("%s.tls.%s: is not used with mode none. Write: mode: files" % (place, key))
+    _tls.check(place, site, problems)
 
 
 def _check_unique(place, what, items, problems):
@@ -307,7 +300,7 @@ def _span(app):
 def listens(site):
     """[(key, port, scheme)] of what the site listens on."""
     listens = [("http_port", site["http_port"], "http")]
-    if site["tls"] and site["tls"]["mode"] == "files":
+    if _tls.is_on(site):
         listens.append(("https_port", site["https_port"], "https"))
     return [listen for listen in listens if listen[1] is not None]
 

@@ -12,7 +12,7 @@ import os
 import re
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
-from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _schema
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _schema, _tls
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._checks import (
     ROUTE_PRESETS,
     ROUTE_TARGETS,
@@ -215,7 +215,11 @@ def _derive_site(number, site, apps):
         # Names a variable, a map or a file that one route has for itself.
         route["id"] = "%d_%d" % (number, index)
 
-    tls = dict(site["tls"], redirect=site["tls"]["mode"] == "files" and site["tls"]["redirect"])
+    for route in routes:
+        own = {name.lower() for name in route["headers"]}
+        told = {name: value for name, value in _tls.headers(site).items() if name.lower() not in own}
+        route["headers"] = dict(told, **route["headers"])
+    tls = _tls.derive(site)
     names = [name.lower() for name in site["server_names"]]
     return dict(
         site,
@@ -370,10 +374,12 @@ def _derive_opened_ports(sites):
     names = {}
     for site in sites:
         for _key, port, _scheme in listens(site):
-            names.setdefault(port, []).append(site["name"])
+            names.setdefault((port, "tcp"), []).append(site["name"])
+        if _tls.is_on(site) and site["tls"]["http3"]:
+            names.setdefault((site["https_port"], "udp"), []).append(site["name"])
     return [
-        {"port": port, "proto": "tcp", "reason": "%s %s" % ("sites" if len(users) > 1 else "site", ", ".join(users))}
-        for port, users in sorted(names.items())
+        {"port": port, "proto": proto, "reason": "%s %s" % ("sites" if len(users) > 1 else "site", ", ".join(users))}
+        for (port, proto), users in sorted(names.items())
     ]
 
 
@@ -402,6 +408,7 @@ def _derive_probes(site, apps):
                 "host": _probe_host([name.lower() for name in site["server_names"]]),
                 "scheme": scheme,
                 "port": port,
+                "trusted": _tls.derive(site)["trusted"],
                 "app": name,
                 "path": health_paths[name][1] + app["health"]["path"] if name in health_paths else None,
                 "websocket": ways[0] if ways else None,

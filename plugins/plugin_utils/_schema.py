@@ -613,11 +613,34 @@ APP = {
     "stop_timeout": dict(type="int", default=15, only=RUN, example=30, check=at_least(1)),
 }
 
+HSTS = {
+    "max_age": dict(type="int", required=True, example=300, check=at_least(1)),
+    "include_subdomains": dict(type="bool", default=False, example=True),
+    "preload": dict(type="bool", default=False, example=True),
+}
+
 TLS = {
-    "mode": dict(type="str", default="none", choices=["none", "files"], example="files"),
-    "certificate": dict(ABSOLUTE_PATH, example="/etc/ssl/certs/chat.pem"),
-    "key": dict(ABSOLUTE_PATH, example="/etc/ssl/private/chat.key"),
+    "mode": dict(type="str", default="none", choices=["none", "files", "self_signed", "acme"], example="acme"),
+    "certificate": dict(ABSOLUTE_PATH, only="files", example="/etc/ssl/certs/chat.pem"),
+    "key": dict(ABSOLUTE_PATH, only="files", example="/etc/ssl/private/chat.key"),
+    "email": dict(
+        type="str",
+        only="acme",
+        example="ops@example.com",
+        check=matching(r"[^@\s,]+@[^@\s,]+\.[^@\s,.]+", "is not a mail address"),
+    ),
+    "staging": dict(type="bool", default=False, only="acme", example=True),
+    "directory": dict(
+        type="str",
+        only="acme",
+        example="https://ca.example.com/acme/directory",
+        check=matching(r"https://[^\s/@\"'\\]+(?:/[^\s\"'\\]*)?", "is not an https address"),
+    ),
+    "ca_bundle": dict(ABSOLUTE_PATH, only="acme", example="/etc/ssl/certs/own-ca.pem"),
     "redirect": dict(type="bool", default=True, example=False),
+    "profile": dict(type="str", default="intermediate", choices=["intermediate", "modern"], example="modern"),
+    "hsts": dict(type="dict", options=HSTS, example={"max_age": 300}),
+    "http3": dict(type="bool", default=False, example=True),
 }
 
 RETRIES = {
@@ -772,7 +795,7 @@ SITE = {
         type="dict",
         options=TLS,
         default={},
-        example={"mode": "files", "certificate": "/etc/ssl/certs/chat.pem", "key": "/etc/ssl/private/chat.key"},
+        example={"mode": "acme", "email": "ops@example.com"},
     ),
     "client_max_body_size": dict(BODY_SIZE, default="10m", example="50m"),
     "access_log": dict(type="bool", default=True, example=False),

@@ -8,7 +8,7 @@ printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
 chmod 0755 /usr/sbin/policy-rc.d
 apt-get update -q
 apt-get install -q -y --no-install-recommends \
-    acl ca-certificates curl dbus git iproute2 iptables iputils-ping kmod less libnginx-mod-http-brotli-filter \
+    acl ca-certificates certbot curl dbus git iproute2 iptables iputils-ping kmod less libnginx-mod-http-brotli-filter \
     libnginx-mod-http-brotli-static logrotate mariadb-server nginx nodejs npm openssh-server \
     openssl procps python3 python3-apt python3-pip python3-pymysql python3-venv rsync sqlite3 sudo systemd systemd-sysv ufw
 apt-get clean

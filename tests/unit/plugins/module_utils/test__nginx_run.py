@@ -562,3 +562,18 @@ def test_when_a_link_or_what_it_leads_to_changed(tmp_path):
     newest = max(os.lstat(tmp_path / "link").st_ctime, os.stat(tmp_path / "file").st_ctime)
     assert host.changed_at(str(tmp_path / "link")) == newest
     assert host.changed_at(str(tmp_path / "none")) is None
+
+
+def test_a_file_that_the_configuration_names_is_taken_up_on_demand(run, host, root):
+    run(ONE)
+    (root / "conf.d").mkdir(exist_ok=True)
+    (root / "conf.d/tls.conf").write_text("ssl_certificate /tls/chat.pem;\n")
+    run(dict(ONE, **{"nginx.conf": (CONF + "include conf.d/*.conf;\n").encode()}))
+    made = Run(Tree(str(root), "gatehouse"), {}, False, [], host, 5, sleep=lambda _seconds: None)
+    before = list(host.workers)
+    assert made.reload("/tls/other.pem") is False
+    assert host.workers == before
+    assert made.reload("/tls/chat.pem") is True
+    assert not set(host.workers) & set(before)
+    host.active = "inactive"
+    assert made.reload("/tls/chat.pem") is False

@@ -534,8 +534,8 @@ def test_probe_carries_what_healthy_means():
     app = an_app(health={"path": "/health", "host": "inside", "json": {"status": "healthy"}, "timeout": 5})
     (probe,) = resolve([app], [a_site({"path": "/", "app": "chat-api"})])["probes"]
     assert probe == {
-        "site": "chat", "host": "chat.example.com", "scheme": "http", "port": 80, "app": "chat-api",
-        "path": "/health", "websocket": None,
+        "site": "chat", "host": "chat.example.com", "scheme": "http", "port": 80, "trusted": True,
+        "app": "chat-api", "path": "/health", "websocket": None,
         "health": {
             "status": [200], "json": {"status": "healthy"}, "text": None, "headers": {}, "successes": 2,
             "stable_for": 2.0, "timeout": 5.0, "interval": 0.1,
@@ -566,7 +566,7 @@ def test_each_site_is_probed_for_each_of_its_apps_once():
 
 def test_tls_site():
     model = resolve([an_app()], [a_site({"path": "/", "app": "chat-api"}, tls=TLS, https_port=8443)])
-    assert model["sites"][0]["tls"] == dict(TLS, redirect=True)
+    assert model["sites"][0]["tls"].items() >= dict(TLS, redirect=True, managed=False, trusted=True).items()
     assert (model["probes"][0]["scheme"], model["probes"][0]["port"]) == ("https", 8443)
     assert [opened["port"] for opened in model["opened_ports"]] == [80, 8443]
 

@@ -23,6 +23,7 @@ SCHEMAS = {
     "webapp_apps[].sandbox": _schema.SANDBOX,
     "webapp_sites[]": _schema.SITE,
     "webapp_sites[].tls": _schema.TLS,
+    "webapp_sites[].tls.hsts": _schema.HSTS,
     "webapp_sites[].maintenance": _schema.MAINTENANCE,
     "webapp_sites[].routes[]": _schema.ROUTE,
     "webapp_sites[].routes[].auth_basic": _schema.AUTH_BASIC,

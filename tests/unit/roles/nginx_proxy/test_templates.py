@@ -385,12 +385,58 @@ def test_http2_is_written_as_this_nginx_wants_it(rendered, nginx, listen, direct
 
 def test_http_is_redirected_to_https_unless_told_not_to(rendered):
     server = site_of(rendered([dict(SITE, tls=TLS)]), port="80")
-    assert one(server, "return") == ["301", "https://$host$request_uri"]
-    assert blocks(server, "location") == {}
+    (location,) = blocks(server, "location").items()
+    assert location == ("/", [["return", ["301", "https://$host$request_uri"], None]])
 
     server = site_of(rendered([dict(SITE, tls=dict(TLS, redirect=False))]), port="80")
     assert "/" in blocks(server, "location")
     assert ["443", "ssl", "http2"] in all_of(server, "listen")
+
+
+@pytest.mark.parametrize("redirect", [True, False])
+def test_the_challenges_of_a_ca_are_served_over_http_and_never_redirected(rendered, redirect):
+    tls = {"mode": "acme", "email": "ops@example.com", "redirect": redirect}
+    location = blocks(site_of(rendered([dict(SITE, tls=tls)])), "location")["^~ /.well-known/acme-challenge/"]
+    assert one(location, "root") == ["/var/lib/gatehouse/acme"]
+    assert "acme-challenge" not in str(rendered([dict(SITE, tls={"mode": "self_signed"})]))
+
+
+def test_the_profile_is_that_of_every_server_of_its_port(rendered):
+    modern = dict(SITE, tls=dict(TLS, profile="modern"))
+    other = dict(SITE, name="other", server_names=["other.example.com"], https_port=8443, tls=TLS)
+    for server in servers(rendered([modern, other])):
+        ports = {parameters[0] for parameters in all_of(server, "listen") if "ssl" in parameters}
+        assert all_of(server, "ssl_protocols") == ([["TLSv1.3"]] if "443" in ports else [])
+
+
+HTTP3 = "nginx version: nginx/1.26.3\nconfigure arguments: --with-http_ssl_module --with-http_v3_module"
+
+
+@pytest.mark.parametrize("default", [True, False])
+def test_http3_is_on_where_it_is_asked_for_and_nginx_has_it(rendered, default):
+    sites = [dict(SITE, default=default, tls=dict(TLS, http3=True))]
+    sites.append(dict(SITE, name="other", server_names=["other.example.com"], tls=dict(TLS, http3=True)))
+    listens = [listen for server in servers(rendered(sites, nginx=HTTP3)) for listen in all_of(server, "listen")]
+    quic = [listen for listen in listens if "quic" in listen]
+    assert ["443", "quic"] in quic
+    # Once for each address: nginx refuses it the second time, and without it packets come to any worker.
+    assert [listen for listen in quic if "reuseport" in listen] == [
+        ["443", "quic", "default_server", "reuseport"],
+        ["[::]:443", "quic", "default_server", "reuseport"],
+    ]
+    assert "Alt-Svc" in str(rendered(sites, nginx=HTTP3))
+    without = str(rendered(sites))
+    assert "quic" not in without
+    assert "Alt-Svc" not in without
+    assert "quic" not in str(rendered([dict(SITE, tls=TLS)], nginx=HTTP3))
+
+
+def test_ocsp_is_stapled_where_the_certificate_has_an_address(rendered):
+    sites = [dict(SITE, name=name, server_names=[name + ".example.com"], tls=TLS) for name in ("one", "two")]
+    found = [{"item": {"name": "one"}, "ocsp": "http://ocsp.example.com"}, {"item": {"name": "two"}, "ocsp": None}]
+    files = rendered(sites, __nginx_proxy_certificates={"results": found})
+    assert one(site_of(files, "one.example.com", "443"), "ssl_stapling") == ["on"]
+    assert all_of(site_of(files, "two.example.com", "443"), "ssl_stapling") == []
 
 
 def test_hand_made_files_are_still_read(rendered):
