@@ -8,6 +8,7 @@ missing, and `unanswered` says so. What may hold secrets (logs, answers) is reda
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -483,16 +484,18 @@ class Witness:
         }
 
     def journal(self, unit):
-        """The unit's last lines, without the values of its environment."""
+        """The unit's last lines, of this start and of the one before, without the values of its environment."""
+        fields = "MESSAGE,_SYSTEMD_INVOCATION_ID,INVOCATION_ID"
         status, output, _messages = run(
-            ["journalctl", "--unit", unit, "--lines", str(LINES), "--output", "cat", "--no-pager", "--quiet"]
+            ["journalctl", "--unit", unit, "--lines", str(2 * LINES), "--output", "json", "--output-fields", fields]
+            + ["--no-pager", "--quiet"]
         )
         if status:
             return []
         app = next(app for app in self.apps if unit.startswith(app["name"] + "@"))
         environment = parse_environment(_read(os.path.join(app["root"], "current", "env")))
         mask = Masker({name: value for name, value in environment.items() if is_secret_name(name) or "://" in value})
-        return [redact(mask(line))[:LINE] for line in output.splitlines()]
+        return [redact(mask(line))[:LINE] for line in last_starts(output)][-LINES:]
 
 
 def _tcp(app, address, kind):
@@ -545,6 +548,24 @@ def units_states(units, run_command):
             "files": state.unit_files,
         }
     return found
+
+
+def last_starts(text, starts=2):
+    """The messages of a unit's last starts, from `journalctl --output json`: those of an earlier trouble tell nothing of this one."""
+    told, order = [], []
+    for line in text.splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        start = entry.get("_SYSTEMD_INVOCATION_ID") or entry.get("INVOCATION_ID")
+        message = entry.get("MESSAGE")
+        if isinstance(message, list):  # bytes that are no text
+            message = bytes(message).decode("utf-8", "replace")
+        if start and start not in order:
+            order.append(start)
+        told.append((start, message or ""))
+    return [message for start, message in told if start is None or start in order[-starts:]]
 
 
 def build_id(release):

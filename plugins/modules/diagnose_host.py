@@ -11,13 +11,14 @@ version_added: 0.3.0
 description:
   - Gathers all evidence of a host in one pass, from within and from the control node, and turns it into a ranked list of causes. One
     cause explains its consequences, so a dead database is not told of as five problems.
-  - Walks the chain from the name to the resources. These are DNS, the TCP connection, TLS, nginx's process, its configuration, the route, the
-    upstream, the listener, the unit, the health of the app, its dependencies and the host's resources.
-  - All questions are asked at once. Each has its own bound, and all of them have one. What does not answer is missing from the evidence, and is
-    told in RV(evidence.unanswered).
+  - Walks the chain from the name to the resources. Its links are DNS, the TCP connection, TLS, nginx's process, its configuration, the
+    route, the upstream, the listener, the unit, the health of the app, its dependencies and the host's resources.
+  - All questions are asked at once. Each has its own bound, and all of them have one. What does not answer is missing from the
+    evidence, and is told in RV(evidence.unanswered).
   - Passwords, tokens, cookies and keys are taken out of all evidence on the host itself. Environment variables are told by name, as
     V(set) or V(empty), never by value.
-  - Changes nothing, so it runs in check mode too. It succeeds whatever it finds. Only wrong input and a host that can't be asked are failures.
+  - Changes nothing, so it runs in check mode too. It succeeds whatever it finds. Only wrong input and a host that can't be asked are
+    failures.
 options:
   apps:
     description: The apps, in the dialect of C(webapp_apps), described in docs/model.md.
@@ -31,8 +32,8 @@ options:
     default: []
   headers:
     description:
-      - More headers for the health question of an app, as a mapping of the app's name to a mapping of headers. Those of C(health.headers) are sent
-        in any case.
+      - More headers for the health question of an app, as a mapping of the app's name to a mapping of headers. Those of
+        C(health.headers) are sent in any case.
     type: dict
     default: {}
   services:

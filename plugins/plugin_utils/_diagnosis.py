@@ -8,6 +8,7 @@ its consequence. docs/diagnosis.md lists the causes and describes the evidence.
 
 from __future__ import annotations
 
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils._case import Case
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._causes import (
     CAUSES,
     EFFECTS,
@@ -15,7 +16,8 @@ from ansible_collections.gatehouse.webapp.plugins.plugin_utils._causes import (
     LINKS,
     LOCAL_LINKS,
 )
-from ansible_collections.gatehouse.webapp.plugins.plugin_utils._rules import RULES, Case, last_resort
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils._rules import RULES, last_resort
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils._seen import SEEN
 
 
 def diagnose(asked, evidence):
@@ -101,7 +103,7 @@ def _links(case, causes, site, app):
             for consequence in one["consequences"]
             if consequence["link"] == link and _concerns(consequence, site, app) and _concerns(one, site, app)
         ]
-        ok, told = case.seen(link, site, app)
+        ok, told = SEEN[link](case, site, app)
         if worst and worst["effect"] != "risk":
             # The first broken link is the one to mend; a second one behind it is broken all the same.
             links.append({"link": link, "state": "broken", "told": worst["message"]})

@@ -43,7 +43,8 @@ timeout 60 sh -c 'until curl -sfm 2 http://127.0.0.1:%s/health; do sleep 0.1; do
 
 
 def drop_in(text):
-    return f"mkdir -p $(dirname {DROP_IN}); printf '[Service]\\n{text}\\n' > {DROP_IN}; systemctl daemon-reload; systemctl restart --no-block {FIRST}"
+    written = f"mkdir -p $(dirname {DROP_IN}); printf '[Service]\\n{text}\\n' > {DROP_IN}"
+    return f"{written}; systemctl daemon-reload; systemctl restart --no-block {FIRST}"
 
 
 def looping(words):
@@ -94,7 +95,7 @@ FAULTS = {
     ),
     "loopback_only": ("true", "true", "on another host", app(expose=["192.0.2.20"])),
     "port_taken": (
-        f"systemctl stop {FIRST}; systemd-run -q --unit stranger python3 -m http.server --bind 127.0.0.1 {PORT}; sleep 0.7;"
+        f"systemctl stop {FIRST}; systemd-run --collect -q --unit stranger python3 -m http.server --bind 127.0.0.1 {PORT}; sleep 0.7;"
         f"systemctl start --no-block {FIRST}; {looping(FIRST)}",
         f"systemctl stop stranger; systemctl restart {FIRST}",
         "stranger.service",
@@ -108,7 +109,7 @@ FAULTS = {
     ),
     "nginx_stopped": ("systemctl stop nginx", "systemctl start nginx", "does not run", no_change),
     "nginx_port_taken": (
-        "systemctl stop nginx; systemd-run -q --unit stranger python3 -m http.server 80; sleep 0.7; systemctl start nginx || true",
+        "systemctl stop nginx; systemd-run --collect -q --unit stranger python3 -m http.server 80; sleep 0.7; systemctl start nginx || true",
         "systemctl stop stranger; systemctl reset-failed nginx; systemctl start nginx",
         "stranger.service",
         no_change,
@@ -120,8 +121,9 @@ FAULTS = {
         no_change,
     ),
     "nginx_master_dead": (
-        "kill -9 $(cat /run/nginx.pid); sleep 0.5",
-        "kill $(pgrep -f '^nginx: worker'); sleep 0.5; systemctl reset-failed nginx; systemctl start nginx",
+        # Started by hand, as people do; systemd would end the workers of its own.
+        "systemctl stop nginx; nginx; sleep 0.5; kill -9 $(cat /run/nginx.pid); sleep 0.5",
+        "pkill -QUIT -f '^nginx: worker'; sleep 0.5; systemctl reset-failed nginx; systemctl start nginx",
         "workers serve on",
         no_change,
     ),
@@ -174,8 +176,8 @@ FAULTS = {
         no_change,
     ),
     "ufw_closed": (
-        "ufw --force insert 1 deny 80/tcp >/dev/null",
-        "ufw --force delete deny 80/tcp >/dev/null",
+        "ufw delete allow 80/tcp >/dev/null",
+        "ufw allow 80/tcp >/dev/null",
         "UFW drops connections to port 80",
         no_change,
     ),
@@ -207,7 +209,12 @@ FAULTS = {
         "/etc/ssl/faults/shop.pem",
         no_change,
     ),
-    "scheme_mismatch": ("true", "true", "https://chat.example.com", app(env={"PUBLIC_URL": "https://chat.example.com"}, required_env=[])),
+    "scheme_mismatch": (
+        "true",
+        "true",
+        "https://chat.example.com",
+        app(env={"PUBLIC_URL": "https://chat.example.com"}, required_env=[]),
+    ),
     "env_missing": (
         f"cp {ENV} /root/env; sed -i /API_TOKEN/d {ENV}; systemctl restart {UNITS}",
         f"cp /root/env {ENV}; systemctl restart {UNITS}",
@@ -252,8 +259,10 @@ FAULTS = {
         app(memory_max="12M"),
     ),
     "open_files": (
-        f"{drop_in('LimitNOFILE=12')}; {looping(FIRST)}",
-        UNDO_DROP_IN,
+        f"{drop_in('LimitNOFILE=12')}; systemctl restart {FIRST}; timeout 30 sh -c 'until curl -sf http://127.0.0.1:{PORT}/health; do sleep 0.1; done'; systemd-run --collect -q"
+        ' --unit holder python3 -c \'import socket, sys, time; kept = [socket.create_connection(("127.0.0.1", int(sys.argv[1])))'
+        f" for each in range(9)]; time.sleep(600)' {PORT}; sleep 1",
+        f"systemctl stop holder; {UNDO_DROP_IN}",
         "files and connections",
         no_change,
     ),
@@ -269,8 +278,9 @@ FAULTS = {
         no_change,
     ),
     "upstream_unreachable": (
-        "true",
-        "true",
+        "cp -p /etc/nginx/gatehouse/upstreams.conf /root; iptables -I OUTPUT -d 198.51.100.1 -j DROP;"
+        f"sed -i s/127.0.0.1:3000/198.51.100.1:3000/ /etc/nginx/gatehouse/upstreams.conf; {RELOADED}",
+        f"iptables -D OUTPUT -d 198.51.100.1 -j DROP; cp -p /root/upstreams.conf /etc/nginx/gatehouse/; {RELOADED}",
         "dropped on the way",
         lambda model: model["webapp_apps"][1].update(hosts=["198.51.100.1"]),
     ),
@@ -286,7 +296,11 @@ def diagnose(change=no_change):
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.oneline", "ANSIBLE_LOAD_CALLBACK_PLUGINS": "true"},
+        env={
+            **os.environ,
+            "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.oneline",
+            "ANSIBLE_LOAD_CALLBACK_PLUGINS": "true",
+        },
     )
     assert done.returncode == 0, done.stdout + done.stderr
     for secret in SECRETS:
