@@ -215,7 +215,8 @@ class Witness:
         place = "%s/%d/" % (self.proc, pid)
         stat = _read(place + "stat")
         title = _read(place + "cmdline").replace("\0", " ").strip()
-        if not stat or not title:  # it has ended, or is the kernel's
+        # It has ended, is the kernel's, or is systemd's still: between fork and exec, with an environment not its own.
+        if not stat or not title or title.startswith("("):
             return None
         holder = listeners.holder(pid)
         nginx = title.startswith("nginx: ")

@@ -74,9 +74,11 @@ EXAMPLES = r"""
     sites: "{{ webapp_sites }}"
   register: diagnosis
 
-- name: Say it
-  ansible.builtin.debug:
-    msg: "{{ diagnosis.causes | map(attribute='message') }}"
+- name: Diagnose a proxy whose apps run elsewhere
+  gatehouse.webapp.diagnose_host:
+    apps: "{{ webapp_apps }}"
+    sites: "{{ webapp_sites }}"
+    services: false
 """
 
 RETURN = r"""

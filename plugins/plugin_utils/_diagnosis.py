@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._case import Case
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._causes import (
+    BY_INSTANCE,
     CAUSES,
     EFFECTS,
     EXPLAINED_BY,
@@ -31,7 +32,7 @@ def diagnose(asked, evidence):
 
 def rank(findings):
     """The causes alone, each with the sentences of what follows from it; the worst and surest first."""
-    findings = list(dict.fromkeys(findings))
+    findings = _once(list(dict.fromkeys(findings)))
     reasons = {finding: _reason(finding, findings) for finding in findings}
     roots = [finding for finding in findings if reasons[finding] is None]
     consequences = {root: [] for root in roots}
@@ -43,6 +44,28 @@ def rank(findings):
             consequences[root].append(finding)
     roots.sort(key=lambda one: (EFFECTS.index(_effect(one, consequences[one])), -one.confidence, LINKS.index(one.link)))
     return [_plain(root, consequences[root]) for root in roots]
+
+
+def _once(findings):
+    """What befalls several instances of an app in the same way is one finding."""
+    groups = {}
+    for one in findings:
+        key = (one.cause, one.link, one.app, one.site) if one.cause in BY_INSTANCE and one.app else one
+        groups.setdefault(key, []).append(one)
+    return [_merged(group) for group in groups.values()]
+
+
+def _merged(group):
+    first, others = group[0], group[1:]
+    if not others:
+        return first
+    return first._replace(
+        effect=min((one.effect for one in group), key=EFFECTS.index),
+        confidence=max(one.confidence for one in group),
+        message="%s (And %d more like it.)" % (first.message, len(others)),
+        evidence=first.evidence + tuple(one.message for one in others),
+        mend="; ".join(dict.fromkeys(one.mend for one in group)),
+    )
 
 
 def _reason(finding, findings):

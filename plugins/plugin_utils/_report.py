@@ -14,7 +14,7 @@ import re
 
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._causes import CAUSES
 
-MARKS = {"ok": "✔", "broken": "✘", "affected": "✘", "risk": "!", "unknown": "?", "unjudged": "·"}
+MARKS = {"ok": "✔", "broken": "✘", "affected": "↓", "risk": "!", "unknown": "?", "unjudged": "·"}
 TITLES = {
     "dns": "DNS",
     "tcp": "Connection",
@@ -61,7 +61,7 @@ def lines(found):
         told += ["", "Nothing is wrong."]
     missing = found["evidence"]["unanswered"]
     told += ["not answered: %s (%s)" % item for item in sorted(missing.items())]
-    return [_printable(line)[:WIDEST] for line in told]
+    return [_printable(line)[:WIDEST].rstrip() for line in told]
 
 
 def _printable(text):
@@ -188,7 +188,7 @@ STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--back); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
 main { max-width: 72rem; margin: 0 auto; padding: 1rem; }
-h1 { font-size: 1.4rem; margin: .5rem 0 0; } 
+h1 { font-size: 1.4rem; margin: .5rem 0 0; }
 h2 { font-size: 1.2rem; margin: 0 0 .75rem; } h3 { margin: 0; font-size: 1.05rem; }
 h4 { margin: 1.25rem 0 .5rem; font-size: .95rem; }
 .verdict { font-size: 1.1rem; font-weight: 600; margin: .25rem 0; }
@@ -221,6 +221,7 @@ ul { margin: .25rem 0; padding-left: 1.25rem; }
 .chain small { grid-column: 1 / -1; color: var(--soft); font-size: .75rem; line-height: 1.35; display: -webkit-box;
   -webkit-line-clamp: 4; -webkit-box-orient: vertical; overflow: hidden; }
 .chain li:not(:last-child)::after { content: "→"; position: absolute; right: -1.05rem; top: 50%; translate: 0 -50%; color: var(--soft); }
+.chain li:nth-child(6n)::after { content: none; }
 .mark { font-weight: 700; color: var(--soft); }
 .ok { border-color: var(--good) !important; } .ok .mark { color: var(--good); }
 .chain .broken { border: 3px solid var(--bad); background: var(--bad-back); } .broken .mark { color: var(--bad); }
@@ -228,10 +229,10 @@ ul { margin: .25rem 0; padding-left: 1.25rem; }
 .affected { border-color: var(--bad) !important; border-style: dashed !important; } .affected .mark { color: var(--bad); }
 .chain .risk { border-color: var(--warn); background: var(--warn-back); } .risk .mark { color: var(--warn); }
 .unjudged { opacity: .5; } .well { color: var(--good); }
-@media (max-width: 60rem) { .chain { grid-template-columns: repeat(3, 1fr); } }
+@media (max-width: 60rem) { .chain { grid-template-columns: repeat(3, 1fr); } .chain li:nth-child(3n)::after { content: none; } }
 @media (max-width: 36rem) { .chain { grid-template-columns: 1fr; gap: 1.1rem; }
-  .chain li:not(:last-child)::after { content: "↓"; right: 50%; top: auto; bottom: -1.3rem; translate: 50% 0; }
-  .command { flex-wrap: wrap; } .command code { flex-basis: 100%; order: 3; } }
+  .chain li:not(:last-child):nth-child(n)::after { content: "↓"; right: 50%; top: auto; bottom: -1.3rem; translate: 50% 0; }
+  .command { flex-wrap: wrap; } .command code { flex-basis: 100%; order: 3; } .command button { margin-left: auto; } }
 @media print { .host { break-inside: avoid; } button { display: none; } }
 """
 

@@ -24,7 +24,9 @@ def certificates(case):
     if case.evidence.get("ahead"):
         now -= case.evidence["ahead"]  # the clients' clock is taken for the right one
     for one in case.get("certificates", []):
-        site = next(site for site in case.sites if site["name"] == one["site"])
+        site = next((site for site in case.sites if site["name"] == one["site"]), None)
+        if site is None:
+            continue
         code = one["served"]["code"]
         told = ["%s: %s" % (one["host"], one["served"]["message"])]
         if one["site"] in served_outside:

@@ -13,10 +13,9 @@ def wanted(model, services=True):
     """{apps, sites, headers} of a resolved model. services: whether the apps that are not external run on this host."""
     hosts = {name for site in model["sites"] for name in site["server_names"]}
     apps = [_app(app, services, hosts) for app in model["apps"]]
-    by_name = {app["name"]: app for app in apps}
     return {
         "apps": apps,
-        "sites": [_site(site, model["probes"], by_name) for site in model["sites"]],
+        "sites": [_site(site, model["probes"]) for site in model["sites"]],
         "headers": {app["name"]: app["health"]["headers"] for app in model["apps"] if app["health"]["headers"]},
     }
 
@@ -57,7 +56,7 @@ def _urls(environment, hosts):
             yield {"name": name, "scheme": "https" if secure else "http", "host": match.group(2).lower()}
 
 
-def _site(site, probes, apps):
+def _site(site, probes):
     _key, port, scheme = listens(site)[-1]
     mine = [probe for probe in probes if probe["site"] == site["name"]]
     tls = scheme == "https"
@@ -70,22 +69,11 @@ def _site(site, probes, apps):
         "http_port": site["http_port"] if not tls or site["tls"]["redirect"] else None,
         "tls": tls,
         "certificate": site["tls"]["certificate"] if tls else None,
-        # What is asked of each app through this site. A WebSocket is asked for where a route leads there at all, whatever
-        # that route says of upgrades.
-        "asks": [
-            {"app": probe["app"], "path": probe["path"], "websocket": _websocket(site, apps[probe["app"]])}
-            for probe in mine
-        ],
+        # What is asked of each app through this site.
+        "asks": [{"app": probe["app"], "path": probe["path"], "websocket": probe["websocket"]} for probe in mine],
         "routes": [
             {key: route[key] for key in ("path", "app", "websocket", "read_timeout", "body_size", "rate")}
             for route in site["routes"]
             if route["app"]
         ],
     }
-
-
-def _websocket(site, app):
-    path = app["websocket"]
-    covering = [route for route in site["routes"] if path and path.startswith(route["path"])]
-    best = max(covering, key=lambda route: len(route["path"])) if covering else None
-    return path if best and best["app"] == app["name"] else None

@@ -16,6 +16,8 @@ SECRETS = ("very-secret-token", "p@ss/w0rd:x", "p%40ss%2Fw0rd%3Ax")
 MODEL = yaml.safe_load((SCENARIO / "vars" / "main.yml").read_text())
 MODEL["webapp_apps"][0]["source"] = {"directory": str(PROJECT / "examples" / "chat" / "backend")}
 
+# Opens connections and keeps them.
+HOLD = 'import socket, sys, time; kept = [socket.create_connection(("127.0.0.1", int(sys.argv[1]))) for each in range(9)]; time.sleep(600)'
 # The units of the set that serves.
 UNITS = "$(if test -e /srv/chat-api/current/green; then echo chat-api@18000 chat-api@18001; else echo chat-api@8000 chat-api@8001; fi)"
 FIRST = f"$(set -- {UNITS}; echo $1)"
@@ -45,6 +47,10 @@ timeout 60 sh -c 'until curl -sfm 2 http://127.0.0.1:%s/health; do sleep 0.1; do
 def drop_in(text):
     written = f"mkdir -p $(dirname {DROP_IN}); printf '[Service]\\n{text}\\n' > {DROP_IN}"
     return f"{written}; systemctl daemon-reload; systemctl restart --no-block {FIRST}"
+
+
+def answers(port):
+    return f"timeout 30 sh -c 'until curl -sfo /dev/null http://127.0.0.1:{port}/health; do sleep 0.1; done'"
 
 
 def looping(words):
@@ -88,7 +94,7 @@ FAULTS = {
     ),
     "wrong_port": (
         f"cp {UNIT} /root/unit; sed -i 's/--port %i/--port 19000/' {UNIT}; systemctl daemon-reload; systemctl restart {FIRST};"
-        "timeout 30 sh -c 'until curl -sf http://127.0.0.1:19000/health; do sleep 0.1; done'",
+        f"{answers(19000)}",
         f"cp /root/unit {UNIT}; systemctl daemon-reload; systemctl restart {FIRST}",
         "listens on port 19000",
         no_change,
@@ -109,7 +115,8 @@ FAULTS = {
     ),
     "nginx_stopped": ("systemctl stop nginx", "systemctl start nginx", "does not run", no_change),
     "nginx_port_taken": (
-        "systemctl stop nginx; systemd-run --collect -q --unit stranger python3 -m http.server 80; sleep 0.7; systemctl start nginx || true",
+        "systemctl stop nginx; systemd-run --collect -q --unit stranger python3 -m http.server 80; sleep 0.7;"
+        "systemctl start nginx || true",
         "systemctl stop stranger; systemctl reset-failed nginx; systemctl start nginx",
         "stranger.service",
         no_change,
@@ -259,9 +266,8 @@ FAULTS = {
         app(memory_max="12M"),
     ),
     "open_files": (
-        f"{drop_in('LimitNOFILE=12')}; systemctl restart {FIRST}; timeout 30 sh -c 'until curl -sf http://127.0.0.1:{PORT}/health; do sleep 0.1; done'; systemd-run --collect -q"
-        ' --unit holder python3 -c \'import socket, sys, time; kept = [socket.create_connection(("127.0.0.1", int(sys.argv[1])))'
-        f" for each in range(9)]; time.sleep(600)' {PORT}; sleep 1",
+        f"{drop_in('LimitNOFILE=12')}; systemctl restart {FIRST}; {answers(PORT)}; systemd-run --collect -q --unit holder"
+        f" python3 -c '{HOLD}' {PORT}; sleep 1",
         f"systemctl stop holder; {UNDO_DROP_IN}",
         "files and connections",
         no_change,
@@ -326,6 +332,28 @@ def test_a_healthy_host_has_no_cause(healthy):
     assert found["evidence"]["unanswered"] == {}
     states = {link["state"] for way in found["chain"] for link in way["links"]}
     assert states <= {"ok", "unknown"}
+
+
+def test_a_host_on_which_everything_hangs_is_asked_in_bounded_time(host, healthy):
+    """Commands, apps, database and name server: none of them answers, and none of them is there for good."""
+    commands = "systemctl journalctl nginx openssl ip iptables ip6tables timedatectl"
+    inject = f"""
+        systemctl kill --signal=STOP {UNITS} mariadb legacy; cp /etc/resolv.conf /root/; echo nameserver 198.51.100.1 > /etc/resolv.conf
+        for name in {commands}; do printf '#!/bin/sh\nexec sleep 600\n' > /usr/local/sbin/$name; chmod +x /usr/local/sbin/$name; done
+    """
+    undo = f"""
+        for name in {commands}; do rm /usr/local/sbin/$name; done
+        cat /root/resolv.conf > /etc/resolv.conf; systemctl kill --signal=CONT {UNITS} mariadb legacy
+    """
+    try:
+        assert run(host, inject).rc == 0
+        found = diagnose()
+    finally:
+        run(host, undo)
+    assert found["evidence"]["took"] < 15
+    assert {"units", "clock"} <= set(found["evidence"]["unanswered"])
+    # What could be seen without them is seen.
+    assert found["causes"][0]["cause"] == "process_stopped"
 
 
 @pytest.mark.parametrize("cause", FAULTS)

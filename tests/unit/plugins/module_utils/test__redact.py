@@ -3,9 +3,10 @@
 import string
 
 import pytest
-from ansible_collections.gatehouse.webapp.plugins.module_utils._redact import MASK, is_secret_name, redact
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ansible_collections.gatehouse.webapp.plugins.module_utils._redact import MASK, is_secret_name, redact
 
 # No text of ours has these, so a hit is the secret itself.
 SECRETS = st.text(alphabet="QXZ79", min_size=6, max_size=40)
