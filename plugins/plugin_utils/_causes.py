@@ -89,8 +89,25 @@ CAUSES = {
 
 # Told once of an app, however many of its instances they befall.
 BY_INSTANCE = frozenset(
-    "port_taken wrong_port loopback_only not_listening unit_missing service_stopped service_failed crash_loop disabled_at_boot"
-    " unit_not_reloaded process_stopped hung pm2_errored pm2_daemon_gone pm2_child_stopped unhealthy out_of_memory".split()
+    [
+        "port_taken",
+        "wrong_port",
+        "loopback_only",
+        "not_listening",
+        "unit_missing",
+        "service_stopped",
+        "service_failed",
+        "crash_loop",
+        "disabled_at_boot",
+        "unit_not_reloaded",
+        "process_stopped",
+        "hung",
+        "pm2_errored",
+        "pm2_daemon_gone",
+        "pm2_child_stopped",
+        "unhealthy",
+        "out_of_memory",
+    ]
 )
 
 # What an app that is down looks like from each side.
