@@ -193,6 +193,7 @@ class Witness:
                 "release": held["release"],
             }
         found["out"] = sorted(path for path in app["rotation"] if os.path.exists(path))
+        found["files"] = os.path.isdir(app["files"]) if app["files"] else None
         found["environment"] = _names_set(_read(os.path.join(link, "env")))
         found["build_id"] = build_id(link)
         return found
@@ -223,7 +224,7 @@ class Witness:
         pm2 = bool(re.search(r"\bpm2-runtime\b|\bPM2 v\S+: God Daemon\b", title))
         environment = _environ(_read(place + "environ")) if (holder.unit or "").endswith(".service") else {}
         wanted = (holder.unit or "").partition("@")[0].replace(".service", "") in [app["name"] for app in self.apps]
-        if not (nginx or pm2 or wanted or "pm_id" in environment):
+        if not (nginx or pm2 or wanted or _is_of_pm2(environment)):
             return None
         limit = re.search(r"^Max open files\s+(\d+|unlimited)", _read(place + "limits"), re.M)
         process = {
@@ -237,7 +238,7 @@ class Witness:
             "cwd": _link(place + "cwd"),
             "files": _count(place + "fd"),
             "files_max": int(limit.group(1)) if limit and limit.group(1).isdigit() else None,
-            "kind": "nginx" if nginx else "pm2" if pm2 else "pm2 child" if "pm_id" in environment else "app",
+            "kind": "nginx" if nginx else "pm2" if pm2 else "pm2 child" if _is_of_pm2(environment) else "app",
             "environment": {name: "set" if value else "empty" for name, value in sorted(environment.items())},
         }
         if pm2:
@@ -650,6 +651,11 @@ def recent(lines, now, seconds=RECENT):
         if fresh:
             found.append(line)
     return found
+
+
+def _is_of_pm2(environment):
+    """Whether PM2 started the process: as one of its own (fork), or as a worker (cluster)."""
+    return "pm_id" in environment or "pm2_env" in environment
 
 
 def _environ(text):

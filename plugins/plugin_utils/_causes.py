@@ -59,6 +59,7 @@ CAUSES = {
     "loopback_only": "The app listens for its own host alone",
     "not_listening": "The app opens no port",
     "unit_missing": "The app's unit does not exist",
+    "release_missing": "Nothing of the app is deployed",
     "service_stopped": "The service is stopped",
     "service_failed": "The service has failed",
     "crash_loop": "The app crashes and is started again",
@@ -89,7 +90,7 @@ CAUSES = {
 
 # Told once of an app, however many of its instances they befall.
 BY_INSTANCE = frozenset(
-    [
+    (
         "port_taken",
         "wrong_port",
         "loopback_only",
@@ -107,7 +108,7 @@ BY_INSTANCE = frozenset(
         "pm2_child_stopped",
         "unhealthy",
         "out_of_memory",
-    ]
+    )
 )
 
 # What an app that is down looks like from each side.
@@ -156,6 +157,7 @@ _EXPLAINS = {
     "pm2_errored": ("not_listening", "unhealthy"),
     "pm2_daemon_gone": ("service_stopped", "service_failed", "not_listening"),
     "held_by_deploy": ("service_stopped",),
+    "release_missing": ("unit_missing", "not_listening", "unexplained"),
     "unit_missing": ("not_listening", "service_stopped", "service_failed"),
     "service_stopped": ("not_listening",),
     "service_failed": ("not_listening",),

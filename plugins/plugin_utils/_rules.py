@@ -13,6 +13,7 @@ from ansible_collections.gatehouse.webapp.plugins.plugin_utils._rules_app import
     held,
     pm2,
     ports,
+    releases,
     units,
 )
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._rules_host import clock, disks, memory, open_files
@@ -26,8 +27,8 @@ from ansible_collections.gatehouse.webapp.plugins.plugin_utils._rules_nginx impo
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._rules_way import certificates, names, schemes, ways
 
 RULES = (
-    disks, memory, open_files, clock, dependencies, environment, build, answers, units, held, pm2, ports, nginx_process, nginx_config,
-    routes, nginx_errors, upstreams, certificates, schemes, ways, names,
+    disks, memory, open_files, clock, dependencies, environment, build, releases, answers, units, held, pm2, ports, nginx_process,
+    nginx_config, routes, nginx_errors, upstreams, certificates, schemes, ways, names,
 )  # fmt: skip
 
 

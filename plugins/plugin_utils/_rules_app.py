@@ -130,6 +130,25 @@ def build(case):
             )
 
 
+def releases(case):
+    for app in case.apps:
+        found = case.about(app)
+        if not app["local"] or not app["root"] or "release" not in found:
+            continue
+        if found["release"] is None or found.get("files") is False:
+            place = app["files"] or app["root"] + "/current"
+            yield finding(
+                "release_missing",
+                "unit",
+                "outage",
+                "Nothing of %s is deployed on this host: %s is not there." % (app["name"], place),
+                app,
+                confidence=97,
+                evidence=["%s is not there" % place, "live release: %s" % (found["release"] or "none")],
+                show="ls -l %s %s/releases" % (app["root"], app["root"]),
+            )
+
+
 def answers(case):
     """What the app's own answers tell: hung, or not well."""
     for app in case.apps:

@@ -147,7 +147,7 @@ def routes(case):
                 continue
             location = location_for(server, path)
             targets = location["targets"] if location else []
-            if not set(targets) & set(app["upstream"]):
+            if app["upstream"] and not set(targets) & set(app["upstream"]):
                 right = [one for one in others if set(_leads(one, path)) & set(app["upstream"])]
                 shadowed = right or (not by_name and site["names"])
                 yield finding(

@@ -12,16 +12,21 @@ from ansible_collections.gatehouse.webapp.plugins.plugin_utils._checks import is
 def wanted(model, services=True):
     """{apps, sites, headers} of a resolved model. services: whether the apps that are not external run on this host."""
     hosts = {name for site in model["sites"] for name in site["server_names"]}
-    apps = [_app(app, services, hosts) for app in model["apps"]]
+    apps = [_app(app, services, bool(model["sites"]), hosts) for app in model["apps"]]
     return {
         "apps": apps,
         "sites": [_site(site, model["probes"]) for site in model["sites"]],
-        "headers": {app["name"]: app["health"]["headers"] for app in model["apps"] if app["health"]["headers"]},
+        "headers": {
+            app["name"]: app["health"]["headers"] for app in model["apps"] if (app["health"] or {}).get("headers")
+        },
     }
 
 
-def _app(app, services, hosts):
-    local = services if app["services"] else all(is_local(host) for host in app["hosts"])
+def _app(app, services, proxy, hosts):
+    # nginx serves an app of files itself, on its own host.
+    local = proxy if app["files"] else services if app["services"] else all(is_local(host) for host in app["hosts"])
+    upstream = app["upstream"] or {"servers": [], "backup": [], "alternatives": []}
+    health = app["health"] or {"path": "/", "status": [200], "json": {}, "text": None, "host": None, "timeout": None}
     return {
         "name": app["name"],
         "runtime": app["runtime"],
@@ -34,16 +39,17 @@ def _app(app, services, hosts):
         "apart": app["apart"],
         "expose": app["expose"],
         "root": app["root"],
+        "files": app["files"] and app["files"]["root"],
         "state_dir": app["state_dir"],
         # Files that, while they are there, keep some instances from getting requests.
-        "rotation": {one["when"]: one["out"] for one in app["upstream"]["alternatives"] if one["out"]},
-        "upstream": app["upstream"]["servers"] + app["upstream"]["backup"],
+        "rotation": {one["when"]: one["out"] for one in upstream["alternatives"] if one["out"]},
+        "upstream": upstream["servers"] + upstream["backup"],
         "requires": [one["tcp"] for one in app["requires"]],
         "required_env": app["required_env"],
         "memory_max": app["memory_max"],
         "urls": list(_urls(app["env"], hosts)),
         "websocket": (app["websocket"] or {}).get("path"),
-        "health": {key: app["health"][key] for key in ("path", "status", "json", "text", "host", "timeout")},
+        "health": {key: health[key] for key in ("path", "status", "json", "text", "host", "timeout")},
     }
 
 

@@ -356,6 +356,26 @@ def test_a_host_on_which_everything_hangs_is_asked_in_bounded_time(host, healthy
     assert found["causes"][0]["cause"] == "process_stopped"
 
 
+def test_the_playbook_tells_people_and_programs(host, healthy, tmp_path):
+    page, document = tmp_path / "report.html", tmp_path / "report.json"
+    variables = {**MODEL, "report": str(page), "diagnose_json": str(document), "diagnose_fail": True}
+    command = ["ansible-playbook", "-i", INVENTORY, PROJECT / "playbooks" / "diagnose.yml", "-e", json.dumps(variables)]
+    try:
+        run(host, f"systemctl stop {UNITS}")
+        done = subprocess.run([*command, "--check"], capture_output=True, text=True, check=False)
+    finally:
+        run(host, f"systemctl start {UNITS}")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "✘ Service" in done.stdout
+    assert "Next: systemctl start chat-api@" in done.stdout
+    assert "systemctl start chat-api@" in page.read_text()
+    told = json.loads(document.read_text())
+    (found,) = told["hosts"].values()
+    assert (told["schema"], found["causes"][0]["cause"]) == (1, "service_stopped")
+    for secret in SECRETS:
+        assert secret not in done.stdout + page.read_text() + document.read_text()
+
+
 @pytest.mark.parametrize("cause", FAULTS)
 def test_the_first_cause_is_the_fault(host, healthy, cause):
     inject, undo, words, change = FAULTS[cause]

@@ -233,6 +233,8 @@ WRITTEN = [
         ],
         "gave up waiting",
     ),
+    ("release_missing", [about_app(release=None), sick(), unit(load="not-found")], "/srv/chat-api/current"),
+    ("release_missing", [of_app(files="/srv/chat-api/current/src/dist"), about_app(files=False)], "src/dist"),
     ("unit_not_reloaded", [unit(stale=True)], "systemd has not read it"),
     (
         "out_of_rotation",

@@ -23,10 +23,11 @@ apps:
     health: {path: /health, headers: {X-Token: header-secret}}
     websocket: {path: /ws/probe}
   - {name: away, runtime: external, hosts: [192.0.2.9], port: 9000, health: {path: /}}
+  - {name: page, runtime: static, source: {directory: page}, static: {root: dist}}
 sites:
   - name: chat
     server_names: [chat.example.com]
-    routes: [{path: /, app: chat-api}, {path: /ws/, app: chat-api, websocket: true}, {path: /away/, app: away}]
+    routes: [{path: /, app: chat-api}, {path: /ws/, app: chat-api, websocket: true}, {path: /away/, app: away}, {path: /page/, app: page}]
 """)
 ASKED = wanted(resolve(MODEL["apps"], MODEL["sites"]))
 
@@ -42,10 +43,11 @@ def test_the_urls_of_sites_are_told_by_scheme_and_host():
 
 
 def test_which_apps_run_here():
-    assert [app["local"] for app in ASKED["apps"]] == [True, False]
+    assert [app["local"] for app in ASKED["apps"]] == [True, False, True]
     assert [app["local"] for app in wanted(resolve(MODEL["apps"], MODEL["sites"]), services=False)["apps"]] == [
         False,
         False,
+        True,
     ]
 
 
@@ -53,5 +55,7 @@ def test_what_is_asked_of_each_app_through_a_site():
     asks = {ask["app"]: ask for ask in ASKED["sites"][0]["asks"]}
     assert asks["chat-api"]["websocket"] == "/ws/probe"
     assert asks["away"]["websocket"] is None
+    assert (asks["page"]["path"], ASKED["apps"][2]["upstream"], ASKED["apps"][2]["ports"]) == ("/page/", [], [])
+    assert ASKED["apps"][2]["files"] == "/srv/page/current/src/dist"
     assert ASKED["sites"][0]["port"] == 80
     assert ASKED["sites"][0]["host"] == "chat.example.com"
