@@ -8,6 +8,7 @@ missing, and `unanswered` says so. What may hold secrets (logs, answers) is reda
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import re
@@ -364,6 +365,7 @@ class Witness:
             "stale": [],
             "servers": None,
             "errors": [],
+            "requests": 0,
             "tls_on_plain": 0,
         }
         if not path:
@@ -381,17 +383,23 @@ class Witness:
             "excerpt": [redact(line) for line in excerpt(_read(where[0]), where[1])] if where else [],
             "warnings": [],
         }
-        logs = ["/var/log/nginx/error.log"]
+        logs, begun = ["/var/log/nginx/error.log"], []
         if code == 0:
             dump = parse_dump(output, messages)
             found["test"]["warnings"] = dump.warnings
             found["servers"] = _nginx_blocks.servers(_nginx_blocks.read(output))
-            found["stale"] = self._stale(host, dump, masters)
+            workers = [host.started(one.pid) for master in masters for one in serving(host.family(master))]
+            begun = [at for at in workers if at is not None]
+            found["stale"] = self._stale(host, dump, begun) if begun else []
             logs = error_logs(dump, host.build())
         now = self.now()
+        # What was met under another configuration is not the trouble of this one.
+        since = max(now - RECENT, min(begun) - 1) if begun else now - RECENT
         for log in logs:
-            found["errors"] += [redact(line)[:LINE] for line in recent(_tail(log), now)][-LINES:]
-        found["tls_on_plain"] = sum(1 for line in _tail("/var/log/nginx/access.log")[-500:] if '"\\x16\\x03' in line)
+            found["errors"] += [redact(line)[:LINE] for line in recent(_tail(log), now, now - since)][-LINES:]
+        requests = recent_requests(_tail("/var/log/nginx/access.log"), now)
+        found["requests"] = len(requests)
+        found["tls_on_plain"] = sum(1 for line in requests if '"\\x16\\x03' in line)
         return found
 
     def _nginx_processes(self):
@@ -404,14 +412,11 @@ class Witness:
                     found.append({"pid": int(name), "parent": parent_pid(stat), "title": title})
         return found
 
-    def _stale(self, host, dump, masters):
+    def _stale(self, host, dump, begun):
         root = "/etc/nginx"
         paths = dump.files + include_folders(dump, root) + loaded_files(dump, root) + [root + "/gatehouse"]
         changed_at = {path: host.changed_at(path) for path in paths}
-        workers = [host.started(one.pid) for master in masters for one in serving(host.family(master))]
-        known = {path: at for path, at in changed_at.items() if at is not None}
-        begun = [at for at in workers if at is not None]
-        return stale(begun, known, host.now()) if begun else []
+        return stale(begun, {path: at for path, at in changed_at.items() if at is not None}, host.now())
 
     def certificates(self):
         """Of each site with TLS: what its file says, and whether what is served is valid for its name."""
@@ -650,6 +655,18 @@ def recent(lines, now, seconds=RECENT):
             fresh = now - seconds <= at <= now + 60
         if fresh:
             found.append(line)
+    return found
+
+
+def recent_requests(lines, now, seconds=RECENT):
+    """The lines of nginx's access log that are not older than that."""
+    found = []
+    for line in lines:
+        match = re.search(r" \[(\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] ", line)
+        if match:
+            at = datetime.datetime.strptime(match.group(1), "%d/%b/%Y:%H:%M:%S %z").timestamp()
+            if now - seconds <= at:
+                found.append(line)
     return found
 
 

@@ -9,8 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._evidence import served_certificate
 from ansible_collections.gatehouse.webapp.plugins.module_utils._poll import Deadline
-from ansible_collections.gatehouse.webapp.plugins.module_utils._probes import ProbeFailure, probe_tcp, resolve
+from ansible_collections.gatehouse.webapp.plugins.module_utils._probes import (
+    Expectation,
+    ProbeFailure,
+    Tls,
+    probe_http,
+    probe_tcp,
+    resolve,
+)
 from ansible_collections.gatehouse.webapp.plugins.module_utils._reachability import Question, judge
+from ansible_collections.gatehouse.webapp.plugins.module_utils._redact import redact
 
 SSH = ("ssh", "smart", "paramiko", "paramiko_ssh", "libssh")
 SECONDS = 3.0
@@ -18,7 +26,7 @@ AT_ONCE = 32
 
 
 def from_outside(asked, evidence, address, client):
-    """{address, names, verdicts, served}, asked all at once.
+    """{address, homes, names, verdicts, served, answers}, asked all at once.
 
     address: where Ansible reaches the host; None where that is no address.   client: where it comes from, as the host sees it.
     """
@@ -39,6 +47,11 @@ def from_outside(asked, evidence, address, client):
             for site in asked["sites"]
             if site["tls"] and homes
         }
+        answers = {
+            site["name"]: pool.submit(_answer, site, asked["apps"])
+            for site in asked["sites"]
+            if site["host"] in looked_up and site["asks"] and site["asks"][0]["path"]
+        }
         questions = [Question(home, home, port, knock.result(), _source(home, client)) for home, port, knock in knocks]
         return {
             "address": address,
@@ -46,7 +59,18 @@ def from_outside(asked, evidence, address, client):
             "names": {name: answer.result() for name, answer in looked_up.items()},
             "verdicts": [judge(question, view, homes) for question in questions],
             "served": {name: answer.result() for name, answer in served.items()},
+            "answers": {name: answer.result() for name, answer in answers.items()},
         }
+
+
+def _answer(site, apps):
+    """What whoever has the site's name says of the health of its first app. Certificates are judged apart."""
+    ask = site["asks"][0]
+    health = next(app["health"] for app in apps if app["name"] == ask["app"])
+    url = "%s://%s:%d%s" % ("https" if site["tls"] else "http", site["host"], site["port"], ask["path"])
+    expectation = Expectation(health["status"], health["json"] or None, health["text"])
+    answer = probe_http(url, SECONDS, expectation, tls=Tls(verify=False))
+    return {"ok": answer.ok, "message": redact(answer.message)}
 
 
 def own_address(view):

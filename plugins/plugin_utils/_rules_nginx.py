@@ -9,6 +9,9 @@ import re
 from ansible_collections.gatehouse.webapp.plugins.module_utils._nginx_blocks import location_for, server_for
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._case import DEPLOY, finding
 
+# Refused requests in ten minutes that are no trouble yet.
+FEW = 5
+
 
 def nginx_process(case):
     nginx = case.nginx
@@ -245,6 +248,8 @@ def nginx_errors(case):
         ),
     }
     for (cause, name), lines in found.items():
+        if cause == "rate_limited" and len(lines) < FEW:
+            continue  # that is what rates are for
         app = case.app(name) if name else None
         if cause == "upstream_cut" and not (app and (case.sick(app) or len(lines) > 2)):
             continue  # one cut is what every restart costs

@@ -15,6 +15,7 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._evidence import 
     last_starts,
     parse_certificate,
     recent,
+    recent_requests,
     run,
     units_states,
 )
@@ -128,6 +129,11 @@ def test_only_the_late_lines_of_an_error_log_are_told():
     assert recent(lines, now) == [at(now - 60) + " [error] new", "and its second line"]
     # What runs since half a minute has not met it.
     assert recent(lines, now, 30) == []
+
+
+def test_only_the_late_requests_of_an_access_log_are_told():
+    lines = ['1.2.3.4 - - [21/Nov/2026:11:%s +0000] "GET / HTTP/1.1" 200' % at for at in ("00:00", "29:00")]
+    assert recent_requests(["no request", *lines], 1795260584) == [lines[1]]
 
 
 def test_the_log_of_the_last_two_starts():

@@ -194,7 +194,11 @@ WRITTEN = [
         ],
         "signed by nobody",
     ),
-    ("scheme_mismatch", [lambda asked, evidence: evidence["nginx"].update(tls_on_plain=3)], "3 requests"),
+    (
+        "scheme_mismatch",
+        [lambda asked, evidence: evidence["nginx"].update(tls_on_plain=30, requests=90)],
+        "30 of the last 90",
+    ),
     (
         "nginx_missing",
         [
@@ -338,6 +342,22 @@ def test_every_cause_that_can_be_named_is_tested():
     [
         pytest.param([unit(restarts=1)], id="one restart, long ago"),
         pytest.param([errors(CLOSED)], id="one cut connection, as at every restart"),
+        pytest.param(
+            [lambda asked, evidence: evidence["nginx"].update(tls_on_plain=3, requests=3)],
+            id="a scanner of the network",
+        ),
+        pytest.param(
+            [outside(names={"chat.example.com": ["203.0.113.9"]}, answers={"chat": {"ok": True, "message": "well"}})],
+            id="a name that leads to a load balancer",
+        ),
+        pytest.param(
+            [
+                errors(
+                    '2026/11/21 11:00:00 [error] 7#7: *1 limiting requests, excess: 20.1 by zone "chat_root", client: 1.2.3.4'
+                )
+            ],
+            id="one who asks too often",
+        ),
         pytest.param([top(ahead=3.0)], id="a clock three seconds off"),
         pytest.param([outside(names={"chat.example.com": []})], id="a name that can't be in DNS"),
         pytest.param([journal("Access denied for user 'chat'")], id="a refused login of long ago: the app is well"),
