@@ -54,10 +54,11 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._services import 
 
 SCHEMA = 1
 
-# Seconds that a question may take: a command, a question over the network.
-COMMAND = 4.0
-PROBE = 4.0
-TCP = 2.0
+# The parts of the whole time that a question may take: one of a command or over the network, one that is soon answered, and one of
+# several commands. What is asked second has the time that is left.
+ONE, SOON, SEVERAL = 0.4, 0.2, 0.6
+# What a question itself waits, so that it can still say that it waited in vain.
+INNER = 0.9
 LINES = 40
 LINE = 400
 EXCERPT = 200
@@ -95,7 +96,7 @@ def ask(questions, deadline):
     return given, dict(failures)
 
 
-def run(argv, seconds=COMMAND):
+def run(argv, seconds):
     """(status, output, messages) of a command; 124 for one that did not end in its time, 127 for one that is not there."""
     environment = dict(os.environ, LC_ALL="C", PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
     try:
@@ -110,21 +111,28 @@ def run(argv, seconds=COMMAND):
 
 
 class Witness:
-    """What one host can be asked. apps, sites, headers: as the action plugin gives them (see `wanted`)."""
+    """What one host can be asked.
 
-    def __init__(self, apps, sites, headers, find, proc="/proc", now=time.time):
+    apps, sites, headers: as the action plugin gives them (see `wanted`).   seconds: for all questions together.
+    """
+
+    def __init__(self, apps, sites, headers, find, seconds, proc="/proc", now=time.time):
         self.apps = apps
         self.sites = sites
         self.headers = headers
         self.find = find
         self.proc = proc
         self.now = now
+        self.seconds = seconds
 
-    def testify(self, seconds):
+    def run(self, argv):
+        return run(argv, self.seconds * ONE * INNER)
+
+    def testify(self):
         """All the evidence, as plain data."""
-        deadline = Deadline(seconds)
+        deadline = Deadline(self.seconds)
         live = {app["name"]: self.live(app) for app in self.apps if app["local"]}
-        answers, failures = ask(self.questions(live), deadline)
+        answers, failures = ask(self._timed(self.questions(live)), deadline)
         evidence = {name: answer for name, answer in answers.items() if "/" not in name}
         evidence["probes"] = [answers[name] for name in answers if name.startswith("probe/")]
         evidence["journal"] = {name.partition("/")[2]: answers[name] for name in answers if name.startswith("journal/")}
@@ -132,7 +140,7 @@ class Witness:
             dict(answers.get("app/" + app["name"], {}), name=app["name"], live=live.get(app["name"]))
             for app in self.apps
         ]
-        followed, more = ask(self.followed(evidence), deadline)
+        followed, more = ask(self._timed(self.followed(evidence)), deadline)
         evidence["strays"] = [followed[name] for name in sorted(followed)]
         evidence.update(
             schema=SCHEMA,
@@ -143,27 +151,30 @@ class Witness:
         )
         return evidence
 
+    def _timed(self, questions):
+        return {name: (part * self.seconds, function) for name, (part, function) in questions.items()}
+
     def questions(self, live):
         units = sorted({one["name"] for app in live for one in live[app] if one["name"]})
         ports = sorted({port for site in self.sites for port in _ports_of(site)})
         asked = {
-            "units": (COMMAND, lambda: units_states(units + ["nginx.service"], run)),
-            "processes": (COMMAND, self.processes),
-            "listeners": (COMMAND, self.listeners),
-            "names": (COMMAND, self.names),
-            "disks": (TCP, self.disks),
-            "memory": (COMMAND, self.memory),
-            "clock": (COMMAND, clock),
+            "units": (ONE, lambda: units_states(units + ["nginx.service"], self.run)),
+            "processes": (ONE, self.processes),
+            "listeners": (ONE, self.listeners),
+            "names": (ONE, self.names),
+            "disks": (SOON, self.disks),
+            "memory": (ONE, self.memory),
+            "clock": (ONE, self.clock),
         }
         if self.sites:
-            asked["nginx"] = (COMMAND + 2, self.nginx)
-            asked["view"] = (COMMAND, lambda: look(ports, Listeners(self.proc), run, self.find))
-            asked["certificates"] = (COMMAND, self.certificates)
+            asked["nginx"] = (SEVERAL, self.nginx)
+            asked["view"] = (SEVERAL, lambda: look(ports, Listeners(self.proc), self.run, self.find))
+            asked["certificates"] = (SEVERAL, self.certificates)
         for app in self.apps:
             if app["local"]:
-                asked["app/" + app["name"]] = (TCP, lambda app=app: self.app(app))
+                asked["app/" + app["name"]] = (SOON, lambda app=app: self.app(app))
         for unit in units:
-            asked["journal/" + unit] = (COMMAND, lambda unit=unit: self.journal(unit))
+            asked["journal/" + unit] = (ONE, lambda unit=unit: self.journal(unit))
         for number, (seconds, probe) in enumerate(self.probes(live)):
             asked["probe/%03d" % number] = (seconds, probe)
         return asked
@@ -276,9 +287,9 @@ class Witness:
                 if app["local"] and app["name"] in sick and own and len(asked) < 8:
                     name = "stray/%s/%05d" % (app["name"], one["port"])
                     asked[name] = (
-                        TCP * 3 + COMMAND,
+                        1.0,
                         lambda app=app, one=one: dict(
-                            self._health(app, one["unit"], one["port"], TCP), address=one["address"]
+                            self._health(app, one["unit"], one["port"], SOON), address=one["address"]
                         ),
                     )
         return asked
@@ -290,26 +301,26 @@ class Witness:
         asked = []
         for app in self.apps:
             for one in live.get(app["name"], []):
-                asked.append((PROBE, lambda app=app, one=one: self._health(app, one["name"], one["port"], PROBE - 0.5)))
+                asked.append((ONE, lambda app=app, one=one: self._health(app, one["name"], one["port"], ONE)))
                 if app["websocket"]:
-                    asked.append((PROBE, lambda app=app, one=one: self._websocket(app, one["name"], one["port"])))
+                    asked.append((ONE, lambda app=app, one=one: self._websocket(app, one["name"], one["port"])))
             for address in app["requires"] if app["local"] else app["upstream"]:
                 kind = "requires" if app["local"] else "upstream"
-                asked.append((TCP, lambda app=app, address=address, kind=kind: _tcp(app, address, kind)))
+                asked.append((SOON, lambda app=app, address=address, kind=kind: self._tcp(app, address, kind)))
         for site in self.sites:
             for route in site["asks"]:
                 app = next(app for app in self.apps if app["name"] == route["app"])
                 if route["path"]:
                     asked.append(
                         (
-                            PROBE,
+                            ONE,
                             lambda site=site, app=app, route=route: self._through(site, app, route["path"], "health"),
                         )
                     )
                 if route["websocket"]:
                     asked.append(
                         (
-                            PROBE,
+                            ONE,
                             lambda site=site, app=app, route=route: self._through(
                                 site, app, route["websocket"], "websocket"
                             ),
@@ -321,19 +332,19 @@ class Witness:
         health = app["health"]
         return Expectation(health["status"], health["json"] or None, health["text"])
 
-    def _health(self, app, unit, port, seconds):
+    def _health(self, app, unit, port, part):
         host = app["address"]
         url = "http://%s:%d%s" % ("[%s]" % host if ":" in host else host, port, app["health"]["path"])
         headers = dict(self.headers.get(app["name"]) or {})
         if app["health"]["host"]:
             headers["Host"] = app["health"]["host"]
-        answer = probe_http(url, seconds, self._expectation(app), headers=headers)
+        answer = probe_http(url, self._inner(part), self._expectation(app), headers=headers)
         return _told(answer, kind="health", via="direct", app=app["name"], unit=unit, port=port, site=None, url=url)
 
     def _websocket(self, app, unit, port):
         host = app["address"]
         url = "ws://%s:%d%s" % ("[%s]" % host if ":" in host else host, port, app["websocket"])
-        answer = probe_websocket(url, PROBE - 0.5)
+        answer = probe_websocket(url, self._inner(ONE))
         return _told(answer, kind="websocket", via="direct", app=app["name"], unit=unit, port=port, site=None, url=url)
 
     def _through(self, site, app, path, kind):
@@ -344,11 +355,22 @@ class Witness:
         tls = Tls(verify=False, server_name=site["host"])
         headers = dict(self.headers.get(app["name"]) or {}, Host=site["host"])
         if kind == "health":
-            answer = probe_http(url, PROBE - 0.5, self._expectation(app), headers=headers, tls=tls)
+            answer = probe_http(url, self._inner(ONE), self._expectation(app), headers=headers, tls=tls)
         else:
-            answer = probe_websocket(url, PROBE - 0.5, {"Host": site["host"]}, tls)
+            answer = probe_websocket(url, self._inner(ONE), {"Host": site["host"]}, tls)
         about = dict(kind=kind, via="nginx", app=app["name"], unit=None, port=site["port"], site=site["name"])
         return _told(answer, url="%s (Host: %s)" % (url, site["host"]), path=path, **about)
+
+    def _tcp(self, app, address, kind):
+        host, _colon, port = address.rpartition(":")
+        answer = probe_tcp(host.strip("[]"), int(port), self._inner(SOON))
+        return _told(
+            answer, kind=kind, via="direct", app=app["name"], unit=None, port=int(port), site=None, url=address
+        )
+
+    def _inner(self, part):
+        """What a question waits of its part of the time."""
+        return part * INNER * self.seconds
 
     # nginx
 
@@ -371,7 +393,7 @@ class Witness:
         if not path:
             return found
         host = Nginx(path, "nginx.service", self.proc)
-        host.run = lambda argv, _seconds: run(argv)
+        host.run = lambda argv, _seconds: self.run(argv)
         code, output, messages = host.test("/etc/nginx/nginx.conf")
         lines = error_lines(messages) if code else []
         where = next((error_location(line) for line in lines if error_location(line)), None)
@@ -428,9 +450,9 @@ class Witness:
             text = _read(site["certificate"] or "")
             one["count"] = text.count("-----BEGIN CERTIFICATE-----")
             command = ["openssl", "x509", "-noout", "-subject", "-issuer", "-startdate", "-enddate"]
-            status, output, _messages = run(command + ["-ext", "subjectAltName", "-in", site["certificate"] or ""])
+            status, output, _messages = self.run(command + ["-ext", "subjectAltName", "-in", site["certificate"] or ""])
             one.update(parse_certificate(output) if status in (0, 1) else {})
-            one["served"] = served_certificate("127.0.0.1", site["port"], site["host"])
+            one["served"] = served_certificate("127.0.0.1", site["port"], site["host"], self._inner(ONE))
             found.append(one)
         return found
 
@@ -475,10 +497,17 @@ class Witness:
             )
         return found
 
+    def clock(self):
+        status, output, _messages = self.run(["timedatectl", "show", "-p", "NTPSynchronized", "-p", "NTP"])
+        values = dict(line.partition("=")[::2] for line in output.splitlines())
+        return {"synchronized": {"yes": True, "no": False}.get(values.get("NTPSynchronized")) if status == 0 else None}
+
     def memory(self):
         values = dict(re.findall(r"^(\w+):\s+(\d+) kB$", _read(self.proc + "/meminfo"), re.M))
         kills = []
-        status, output, _messages = run(["journalctl", "-k", "-b", "-n", "2000", "-o", "short-iso", "--no-pager", "-q"])
+        status, output, _messages = self.run(
+            ["journalctl", "-k", "--since", "-1h", "-n", "2000", "-o", "short-iso", "--no-pager", "-q"]
+        )
         if status == 0:
             kills = [line[:LINE] for line in output.splitlines() if re.search(r"Out of memory: Killed|oom-kill:", line)]
         return {
@@ -493,7 +522,7 @@ class Witness:
     def journal(self, unit):
         """The unit's last lines, of this start and of the one before, without the values of its environment."""
         fields = "MESSAGE,_SYSTEMD_INVOCATION_ID,INVOCATION_ID"
-        status, output, _messages = run(
+        status, output, _messages = self.run(
             ["journalctl", "--unit", unit, "--lines", str(2 * LINES), "--output", "json", "--output-fields", fields]
             + ["--no-pager", "--quiet"]
         )
@@ -503,12 +532,6 @@ class Witness:
         environment = parse_environment(_read(os.path.join(app["root"], "current", "env")))
         mask = Masker({name: value for name, value in environment.items() if is_secret_name(name) or "://" in value})
         return [redact(mask(line))[:LINE] for line in last_starts(output)][-LINES:]
-
-
-def _tcp(app, address, kind):
-    host, _colon, port = address.rpartition(":")
-    answer = probe_tcp(host.strip("[]"), int(port), TCP - 0.3)
-    return _told(answer, kind=kind, via="direct", app=app["name"], unit=None, port=int(port), site=None, url=address)
 
 
 def _told(answer, **about):
@@ -610,12 +633,6 @@ def memory_of(unit):
     return found
 
 
-def clock():
-    status, output, _messages = run(["timedatectl", "show", "-p", "NTPSynchronized", "-p", "NTP"])
-    values = dict(line.partition("=")[::2] for line in output.splitlines())
-    return {"synchronized": {"yes": True, "no": False}.get(values.get("NTPSynchronized")) if status == 0 else None}
-
-
 def parse_certificate(text):
     """What `openssl x509` prints, as {subject, issuer, begins, ends, names}; times in seconds since 1970."""
     values = dict(line.partition("=")[::2] for line in text.splitlines() if re.match(r"^\w+=", line))
@@ -630,7 +647,7 @@ def parse_certificate(text):
     }
 
 
-def served_certificate(address, port, name, seconds=PROBE - 0.5):
+def served_certificate(address, port, name, seconds):
     """Whether a client would trust what is served for a name: {ok, code, message}. code: X509_V_ERR_* of OpenSSL."""
     try:
         with socket.create_connection((address, port), timeout=seconds) as connection:

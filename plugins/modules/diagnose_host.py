@@ -195,8 +195,8 @@ def main():
         return module.get_bin_path(command, opt_dirs=["/usr/sbin", "/sbin"])
 
     options = module.params
-    witness = Witness(options["apps"], options["sites"], options["headers"], find)
-    module.exit_json(changed=False, evidence=witness.testify(options["timeout"]))
+    witness = Witness(options["apps"], options["sites"], options["headers"], find, options["timeout"])
+    module.exit_json(changed=False, evidence=witness.testify())
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ class TestAsk:
 
 class TestRun:
     def test_a_command_that_is_not_there(self):
-        assert run(["/no/such/command"])[0] == 127
+        assert run(["/no/such/command"], 30)[0] == 127
 
     def test_a_command_that_does_not_end(self, monkeypatch):
         def hang(argv, timeout, **_options):
@@ -180,7 +180,7 @@ def proc(tmp_path):
 
 
 def test_processes_are_told_without_the_values_of_their_environment(proc):
-    found = Witness([{"name": "chat-api"}], [], {}, None, str(proc)).processes()
+    found = Witness([{"name": "chat-api"}], [], {}, None, 30, str(proc)).processes()
     assert [one["pid"] for one in found] == [7]
     assert found[0]["state"] == "T"
     assert found[0]["unit"] == "chat-api@8000.service"
