@@ -175,8 +175,8 @@ class Witness:
                 asked["app/" + app["name"]] = (SOON, lambda app=app: self.app(app))
         for unit in units:
             asked["journal/" + unit] = (ONE, lambda unit=unit: self.journal(unit))
-        for number, (seconds, probe) in enumerate(self.probes(live)):
-            asked["probe/%03d" % number] = (seconds, probe)
+        for number, (part, probe) in enumerate(self.probes(live)):
+            asked["probe/%03d" % number] = (part, probe)
         return asked
 
     # Which instances serve
@@ -213,7 +213,7 @@ class Witness:
     # Processes and sockets
 
     def processes(self):
-        """Every process: what its unit's, nginx's and PM2's are, told by pid."""
+        """The processes of the apps' units, of nginx and of PM2."""
         found = []
         listeners = Listeners(self.proc)
         for name in os.listdir(self.proc):
@@ -246,7 +246,7 @@ class Witness:
             "user": holder.user,
             "exe": holder.exe,
             "title": redact(title)[:EXCERPT],
-            "state": stat.rpartition(")")[2].split()[0],
+            "state": _state(stat),
             "cwd": _link(place + "cwd"),
             "files": _count(place + "fd"),
             "files_max": int(limit.group(1)) if limit and limit.group(1).isdigit() else None,
@@ -270,6 +270,7 @@ class Witness:
                 "exe": holder.exe,
                 "user": holder.user,
                 "unit": holder.unit,
+                "state": _state(_read("%s/%d/stat" % (self.proc, holder.pid))),
             }
             for one, holder in listeners.held(listening)
         ]
@@ -297,7 +298,7 @@ class Witness:
     # Questions over the network
 
     def probes(self, live):
-        """(seconds, function) of every question to an app, straight and through nginx."""
+        """(part of the time, function) of every question to an app, straight and through nginx."""
         asked = []
         for app in self.apps:
             for one in live.get(app["name"], []):
@@ -690,6 +691,11 @@ def recent_requests(lines, now, seconds=RECENT):
 def _is_of_pm2(environment):
     """Whether PM2 started the process: as one of its own (fork), or as a worker (cluster)."""
     return "pm_id" in environment or "pm2_env" in environment
+
+
+def _state(stat):
+    """The letter of a process's state, from the text of its /proc/PID/stat; None when it has ended."""
+    return (stat.rpartition(")")[2].split() or [None])[0]
 
 
 def _environ(text):

@@ -157,13 +157,13 @@ def answers(case):
         for probe in case.direct(app):
             processes = case.processes(probe["unit"])
             name = probe["unit"] or app["name"]
-            stopped = [one for one in processes if one["state"] in "Tt"]
-            if not probe["unit"]:
-                pids = [one["pid"] for one in case.listeners(probe["port"])]
-                stopped = [one for one in case.get("processes", []) if one["pid"] in pids and one["state"] in "Tt"]
+            # Of an app that has no unit of ours it is told by who listens.
+            stopped = [
+                one for one in processes or case.listeners(probe["port"]) if (one.get("state") or "") in ("T", "t")
+            ]
             if stopped:
                 pids = " ".join(str(one["pid"]) for one in stopped)
-                child = stopped[0]["kind"] == "pm2 child"
+                child = stopped[0].get("kind") == "pm2 child"
                 yield finding(
                     "pm2_child_stopped" if child else "process_stopped",
                     "unit" if child else "listener",
@@ -172,7 +172,10 @@ def answers(case):
                     % (name, ", and PM2 still says online" if child else ", and its unit still says active", pids),
                     app,
                     confidence=97,
-                    evidence=["pid %d: state %s, %s" % (one["pid"], one["state"], one["title"]) for one in stopped]
+                    evidence=[
+                        "pid %d: state %s, %s" % (one["pid"], one["state"], one.get("title") or one["exe"])
+                        for one in stopped
+                    ]
                     + [probe["message"]],
                     show="ps -o pid,stat,etime,cmd -p %s" % pids.replace(" ", ","),
                     mend="kill -CONT %s   # or: systemctl restart %s" % (pids, name),

@@ -237,6 +237,14 @@ WRITTEN = [
         ],
         "gave up waiting",
     ),
+    (
+        "process_stopped",
+        [
+            probe(app="legacy", ok=False, cause="timed_out", message="no complete answer"),
+            lambda asked, evidence: [one.update(state="T") for one in evidence["listeners"] if one["port"] == 3000],
+        ],
+        "legacy is stopped by a signal",
+    ),
     ("release_missing", [about_app(release=None), sick(), unit(load="not-found")], "/srv/chat-api/current"),
     ("release_missing", [of_app(files="/srv/chat-api/current/src/dist"), about_app(files=False)], "src/dist"),
     ("unit_not_reloaded", [unit(stale=True)], "systemd has not read it"),
