@@ -396,7 +396,7 @@ class Witness:
         host = Nginx(path, "nginx.service", self.proc)
         host.run = lambda argv, _seconds: self.run(argv)
         code, output, messages = host.test("/etc/nginx/nginx.conf")
-        lines = error_lines(messages) if code else []
+        lines = complaints(error_lines(messages)) if code else []
         where = next((error_location(line) for line in lines if error_location(line)), None)
         found["test"] = {
             "ok": code == 0,
@@ -661,6 +661,12 @@ def served_certificate(address, port, name, seconds):
         return {"ok": False, "code": None, "message": str(error.reason or error)}
     except OSError as error:
         return {"ok": None, "code": None, "message": str(error)}
+
+
+def complaints(lines):
+    """What nginx's test complains of, without the time and process before it, and without the sentence that it failed."""
+    bare = [re.sub(r"^\d{4}/\S+ \S+ \[\w+\] \d+#\d+: ", "", line) for line in lines]
+    return [line for line in bare if not re.search(r"configuration file \S+ test failed$", line)] or bare
 
 
 def recent(lines, now, seconds=RECENT):

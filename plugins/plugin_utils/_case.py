@@ -107,6 +107,11 @@ class Case:
         return [(site, ask) for site in self.sites for ask in site["asks"] if ask["app"] == app["name"]]
 
 
+def end_of(listener):
+    """The command that ends who listens."""
+    return "systemctl stop %s" % listener["unit"] if listener["unit"] else "kill %d" % listener["pid"]
+
+
 def size_words(count):
     for unit in ("B", "KB", "MB", "GB"):
         if count < 1024:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._listeners import scope
-from ansible_collections.gatehouse.webapp.plugins.plugin_utils._case import DEPLOY, finding
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils._case import DEPLOY, end_of, finding
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._checks import is_local
 
 # A port, and what mostly listens there.
@@ -414,7 +414,7 @@ def ports(case):
                     evidence=["%s:%d is held by pid %d" % (each["address"], port, each["pid"]) for each in strangers]
                     + case.said(app, IN_USE),
                     show=show,
-                    mend="stop %s, then: systemctl restart %s" % (who["unit"] or "pid %d" % who["pid"], name),
+                    mend="%s && systemctl restart %s" % (end_of(who), name),
                 )
                 continue
             if not bound:

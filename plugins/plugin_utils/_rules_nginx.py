@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._nginx_blocks import location_for, server_for
-from ansible_collections.gatehouse.webapp.plugins.plugin_utils._case import DEPLOY, finding
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils._case import DEPLOY, end_of, finding
 
 # Refused requests in ten minutes that are no trouble yet.
 FEW = 5
@@ -61,7 +61,7 @@ def nginx_process(case):
                     confidence=97,
                     evidence=["%s:%d is held by %s" % (one["address"], port, one["exe"])] + told,
                     show="ss -ltnp 'sport = :%d'" % port,
-                    mend="stop %s, then: systemctl start nginx" % (one["unit"] or "pid %d" % one["pid"]),
+                    mend="%s && systemctl start nginx" % end_of(one),
                 )
     if nginx["masters"] and unit.get("enabled") == "disabled":
         yield finding(

@@ -12,6 +12,7 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._evidence import 
     Witness,
     ask,
     build_id,
+    complaints,
     last_starts,
     parse_certificate,
     recent,
@@ -111,6 +112,15 @@ X509v3 Subject Alternative Name:
         "names": ["shop.example.com", "*.shop.example.com", "192.0.2.1"],
     }
     assert parse_certificate("Could not read certificate") == {}
+
+
+def test_what_nginxs_test_complains_of():
+    lines = [
+        "2026/11/21 11:46:28 [emerg] 13425#13425: unexpected end of file in /etc/nginx/x.conf:2",
+        "nginx: configuration file /etc/nginx/nginx.conf test failed",
+    ]
+    assert complaints(lines) == ["unexpected end of file in /etc/nginx/x.conf:2"]
+    assert complaints(lines[1:]) == lines[1:]
 
 
 def test_only_the_late_lines_of_an_error_log_are_told():
