@@ -97,7 +97,7 @@ def environment(case):
                 )
         if case.sick(app):
             for line in case.said(app, NO_VARIABLE):
-                name = next(group for group in NO_VARIABLE.search(line).groups() if group)
+                name = "".join(group or "" for group in NO_VARIABLE.search(line).groups())
                 if name not in named and told.get(name) != "set":
                     named.add(name)
                     yield finding(

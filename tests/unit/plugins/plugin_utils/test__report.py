@@ -55,9 +55,9 @@ def hostile(text):
 )
 def test_nothing_that_a_host_says_becomes_markup(text):
     plain, told = Page(page({"host": hostile("x")}, 0)), Page(page({text or "host": hostile(text)}, 0))
-    assert [name for name, _ in told.tags] == [name for name, _ in plain.tags]
-    assert {key for _, attributes in told.tags for key in attributes} == {
-        key for _, attributes in plain.tags for key in attributes
+    assert [name for name, _attributes in told.tags] == [name for name, _attributes in plain.tags]
+    assert {key for _name, attributes in told.tags for key in attributes} == {
+        key for _name, attributes in plain.tags for key in attributes
     }
 
 
@@ -70,9 +70,9 @@ def test_no_line_moves_the_terminals_cursor(text):
 
 def test_a_page_needs_nothing_from_elsewhere():
     tags = Page(page({"app-1": found("dependency_down")}, 0)).tags
-    assert not [attributes for _, attributes in tags if "src" in attributes or "href" in attributes]
+    assert not [attributes for _name, attributes in tags if "src" in attributes or "href" in attributes]
     policy = next(
-        attributes["content"] for _, attributes in tags if attributes.get("http-equiv") == "Content-Security-Policy"
+        attributes["content"] for _name, attributes in tags if attributes.get("http-equiv") == "Content-Security-Policy"
     )
     assert policy.startswith("default-src 'none'")
 
