@@ -88,7 +88,9 @@ class Case:
         return self.get("journal", {}).get(unit, [])[-count:]
 
     def journal(self, app):
-        return [line for one in self.live(app) for line in self.get("journal", {}).get(one["name"], [])]
+        """What the instances that are not well have said: the others' logs may tell of an earlier trouble."""
+        sick = [one["name"] for one in self.live(app) if not self.well(app, one["port"])]
+        return [line for name in sick for line in self.get("journal", {}).get(name, [])]
 
     def said(self, app, pattern):
         """The app's last lines that match, in its journal and in its answers."""

@@ -49,6 +49,14 @@ def test_a_recorded_fault_is_the_first_cause(cause):
     assert states and set(states) <= ({"risk"} if first["effect"] == "risk" else {"broken"})
 
 
+def test_the_log_of_an_instance_that_is_well_explains_nothing():
+    asked, evidence = state()
+    sick(port=8001)(asked, evidence)
+    journal("Access denied for user 'chat'")(asked, evidence)
+    evidence["units"]["chat-api@8001.service"].update(active="failed", result="oom-kill", exit_code=2, exit_status=9)
+    assert causes(asked, evidence) == ["out_of_memory"]
+
+
 def test_one_cause_explains_its_consequences():
     """The database is gone: both instances say that they are not well, nginx passes that on, and it is one problem."""
     record = FAULTS["dependency_down"]
