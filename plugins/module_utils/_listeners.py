@@ -124,6 +124,17 @@ class Listeners:
         inodes = {s.inode for s in sockets}
         return [self.holder(pid) for pid in self._pids() if inodes & self._socket_inodes(pid)]
 
+    def held(self, sockets):
+        """[(socket, one of its holders), ...], each process looked at once."""
+        found = []
+        for pid in self._pids():
+            inodes = self._socket_inodes(pid)
+            own = [one for one in sockets if one.inode in inodes]
+            if own:
+                holder = self.holder(pid)
+                found += [(one, holder) for one in own]
+        return found
+
     def holder(self, pid):
         try:
             exe = os.readlink("%s/%d/exe" % (self.proc, pid))

@@ -34,6 +34,7 @@ MARKS = {
     "ignored": "!",
     "skipped": "–",
 }
+LINK_COLOURS = {"✔": "ok", "✘": "failed", "↓": "failed", "!": "ignored", "?": "faint", "·": "faint"}
 COLOURS = {"rescued": "ignored", "stopped": "failed", "not started": "failed", "would change": "changed"}
 
 
@@ -474,9 +475,14 @@ def message_lines(host, host_width, messages):
     """What a debug task says, its host before the first line."""
     lines = [line for message in messages for line in lines_of(message)]
     return [
-        [("    %s" % pad("" if number else host, host_width + GAP), "faint"), (line, None)]
+        [("    %s" % pad("" if number else host, host_width + GAP), "faint"), (line, _colour_of_mark(line))]
         for number, line in enumerate(lines)
     ]
+
+
+def _colour_of_mark(line):
+    """The colour of a line that tells the state of a link, as a diagnosis does: it has its mark after two blanks."""
+    return LINK_COLOURS.get(line[2]) if line[:2] == "  " and line[3:4] == " " else None
 
 
 # The end

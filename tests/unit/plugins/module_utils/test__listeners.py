@@ -144,6 +144,11 @@ def test_holders_are_named(proc):
     assert proc.holders(proc.listening(22)) == []
 
 
+def test_sockets_are_told_with_each_of_their_holders(proc):
+    told = proc.held([s for s in proc.sockets() if s.state == "0A"])
+    assert sorted((one.port, holder.pid) for one, holder in told) == [(80, 11), (8000, 10)]
+
+
 def test_a_unit_and_its_ports(proc):
     assert proc.pids_of_unit("chat.service") == [10, 12]
     assert proc.ports_of([10, 12]) == [8000]

@@ -444,6 +444,18 @@ def test_a_message_of_several_lines_names_its_host_once():
     assert texts(lines) == ["    app1   one", "           two", "           three"]
 
 
+def test_the_links_of_a_diagnosis_have_their_colours():
+    told = ["  ✔ DNS", "  ✘ Service", "  · Health", "  no mark", "✔ not indented", "  ✔"]
+    assert [line[1][1] for line in timeline.message_lines("app1", 5, told)] == [
+        "ok",
+        "failed",
+        "faint",
+        None,
+        None,
+        None,
+    ]
+
+
 # The table
 
 

@@ -1,0 +1,58 @@
+# Copyright (c) 2026, the gatehouse.webapp authors
+# MIT License (see LICENSE or https://opensource.org/license/mit)
+"""The control node's half of the module diagnose_host: reads the model, asks from here, and draws the conclusions."""
+
+from __future__ import annotations
+
+import time
+
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
+from ansible_collections.gatehouse.webapp.plugins.modules.diagnose_host import ARGUMENTS
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils._diagnosis import diagnose
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils._model import resolve
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils._outside import SSH, from_outside
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils._wanted import wanted
+
+
+class ActionModule(ActionBase):
+    _supports_check_mode = True
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        _validation, options = self.validate_argument_spec(argument_spec=ARGUMENTS)
+        try:
+            if options["timeout"] <= 0:
+                raise GatehouseError(
+                    "timeout is %g" % options["timeout"], "bad_input", "give seconds, as in timeout: 10"
+                )
+            asked = wanted(resolve(options["apps"], options["sites"]), options["services"])
+        except GatehouseError as error:
+            result.update(error.result(), failed=True)
+            return result
+        headers = {**asked["headers"], **options["headers"]}
+        begun = time.time()
+        seen = self._execute_module(module_args={**options, **asked, "headers": headers}, task_vars=task_vars)
+        ended = time.time()
+        evidence = seen.pop("evidence", None)
+        result.update(seen)
+        if evidence is None:
+            return result
+        # Between the two moments here lies the one there.
+        ahead = evidence["now"] - ended if evidence["now"] > ended else min(0.0, evidence["now"] - begun)
+        evidence["ahead"] = round(ahead, 1)
+        evidence["outside"] = self._ask(options, asked, evidence, task_vars) if options["outside"] else None
+        result.update(diagnose(asked, evidence), evidence=evidence, changed=False)
+        return result
+
+    def _ask(self, options, asked, evidence, task_vars):
+        transport = self._connection.transport.split(".")[-1]
+        home = str(task_vars.get("ansible_host") or task_vars["inventory_hostname"])
+        # Into a container Ansible comes without an address.
+        reached = home if transport in SSH or transport == "local" else None
+        client = None
+        if transport in SSH:
+            told = self._low_level_execute_command("printenv SSH_CONNECTION", sudoable=False)
+            client = (told["stdout"].split() or [None])[0]
+        return from_outside(asked, evidence, options["address"] or reached, client)
