@@ -31,8 +31,8 @@ NAME = "gatehouse-bench-proxy"
 HERE = Path(__file__).parent
 DOMAIN = "bench.example.com"
 
-ROUNDS = 5
-SECONDS = 1
+ROUNDS = 3
+SECONDS = 2
 CONNECTIONS = 64
 
 SLOW = 1800
