@@ -495,7 +495,7 @@ BALANCE = {
         check=matching(r"[1-9][0-9]{0,3}", "is not a whole number from 1 up"),
     ),
     "backup": dict(type="list", elements="str", default=[], example=["192.0.2.12"]),
-    "keepalive": dict(type="int", default=32, example=64, check=between(1, 10000)),
+    "keepalive": dict(type="int", default=128, example=64, check=between(1, 10000)),
     "max_fails": dict(type="int", default=0, example=3, check=at_least(0)),
     "fail_timeout": dict(DURATION, default="10s", example="30s"),
 }

@@ -136,7 +136,9 @@ def _all_blocks(files):
 def test_the_upstream_has_every_instance_and_never_leaves_one_out_of_turn(rendered):
     upstream = blocks(rendered([SITE])["upstreams.conf"], "upstream")["api"]
     assert all_of(upstream, "server") == [["127.0.0.1:3000", "max_fails=0"], ["127.0.0.1:3001", "max_fails=0"]]
-    assert one(upstream, "keepalive") == ["32"]
+    assert one(upstream, "keepalive") == ["128"]
+    # A part that is taken out of turn has to be without idle connections soon.
+    assert one(upstream, "keepalive_timeout") == ["4s"]
 
 
 def test_an_app_that_no_route_leads_to_has_no_upstream(rendered):
@@ -222,6 +224,24 @@ def test_a_websocket_route(rendered):
         ["Connection", "$gatehouse_connection"],
     ]
     assert one(location, "proxy_read_timeout") == one(location, "proxy_send_timeout") == ["86400s"]
+
+
+def test_only_what_ends_soon_has_a_large_buffer(rendered):
+    locations = blocks(site_of(rendered([SITE])), "location")
+    assert one(locations["/"], "proxy_buffer_size") == ["16k"]
+    assert all_of(locations["/ws/"], "proxy_buffer_size") == []
+
+
+def test_an_apps_answers_are_compressed_faster_than_files(rendered):
+    files = rendered([SITE])
+    (for_files,) = one(blocks(files["nginx.conf"], "http")[""], "gzip_comp_level")
+    (for_apps,) = one(files["proxy.conf"], "gzip_comp_level")
+    assert int(for_apps) < int(for_files)
+
+
+def test_a_line_of_the_log_waits_for_a_second_at_most(rendered):
+    log = one(blocks(rendered([SITE])["nginx.conf"], "http")[""], "access_log")
+    assert {"buffer=64k", "flush=1s"} < set(log)
 
 
 def test_what_is_passed_on_is_set(rendered):
