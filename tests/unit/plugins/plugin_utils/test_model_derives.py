@@ -272,7 +272,7 @@ def test_uvicorn_app():
         "balance": {
             "method": "round_robin",
             "key": "$remote_addr",
-            "keepalive": 32,
+            "keepalive": 128,
             "max_fails": 0,
             "fail_timeout": "10s",
         },

@@ -241,7 +241,7 @@ def test_an_apps_answers_are_compressed_faster_than_files(rendered):
 
 def test_a_line_of_the_log_waits_for_a_second_at_most(rendered):
     log = one(blocks(rendered([SITE])["nginx.conf"], "http")[""], "access_log")
-    assert {"buffer=64k", "flush=1s"} < set(log)
+    assert {"buffer=32k", "flush=1s"} < set(log)
 
 
 def test_what_is_passed_on_is_set(rendered):
