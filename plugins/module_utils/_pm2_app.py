@@ -272,7 +272,9 @@ class Pm2App:
             self._replace()
         else:
             for process in self._sick(self.before):
-                self._await(lambda: self.manager.restart(process), 1)  # noqa: B023
+                # PM2 counts a restart that it was asked for, where the process ran before.
+                restarts = process.restarts + (process.status in (ONLINE, LAUNCHING))
+                self._await(lambda: self.manager.restart(process), 1, restarts)  # noqa: B023
             self._scale()
 
     def _scale(self):
@@ -329,8 +331,11 @@ class Pm2App:
                 self.manager.delete(new)
             raise
 
-    def _await(self, tell, count):
-        """Tell PM2, and wait until so many processes that have begun since then are up."""
+    def _await(self, tell, count, restarts=0):
+        """Tell PM2, and wait until so many processes that have begun since then are up.
+
+        restarts: as many as PM2 counts when none of them has ended by itself.
+        """
         began = self.manager.now()
         command = tell()
         ready = set()
@@ -339,7 +344,7 @@ class Pm2App:
             now = self.manager.now()
             new = [p for p in self.manager.glance() if p.name == self.name and p.started >= began]
             for process in new:
-                self._see_end(process)
+                self._see_end(process, restarts)
                 self._see_ready(process, now, ready)
             well = [process for process in new if process.status == ONLINE and now - process.started >= STEADY]
             if command.ended() is None:
@@ -360,8 +365,9 @@ class Pm2App:
     def _longest_start(self):
         return (self.definition["listen_timeout"] or 0) / 1000.0
 
-    def _see_end(self, process):
-        if process.status in (ONLINE, LAUNCHING) and not process.unstable:
+    def _see_end(self, process, restarts):
+        # Not by PM2's unstable restarts: it counts only what ended within a second, and a slow host takes longer.
+        if process.status in (ONLINE, LAUNCHING) and process.restarts <= restarts:
             return
         mask = Masker(actual(process)["env"])
         log = [mask(line) for line in self.manager.log(process, self._sizes, LOG_LINES)]

@@ -195,7 +195,9 @@ cause:
   returned: on failure
   type: str
 log:
-  description: The last lines of the app that crashed, without the values of its variables.
+  description:
+    - The last lines of the app that crashed, without the values of its variables. PM2 opens the logs of a worker in cluster mode in
+      the background, and loses what the worker says before that.
   returned: on failure
   type: list
   elements: str

@@ -325,6 +325,7 @@ class SmallPm2(Pm2):
         self.kind = "ok"  # what starts from now on
         self.kinds = []  # of the next starts, before that
         self.starts_in = 0.5  # seconds
+        self.slow = False  # what ends takes longer than PM2's second for an unstable restart
         self.workers = {}  # id: dict
         self.saved = []
         self.told = []
@@ -359,7 +360,8 @@ class SmallPm2(Pm2):
         wait_ready = worker["settings"].get("wait_ready")
         if status == "online" and worker["kind"] == "crash":
             falls = min(int(age / 0.4), 16)
-            restarts, unstable, started = restarts + falls, min(falls, 15), started + 0.4 * falls
+            restarts, started = restarts + falls, started + 0.4 * falls
+            unstable = 0 if self.slow else min(falls, 15)
             code = 3
             status = "errored" if falls >= 16 else "online"
         elif status == "online" and wait_ready and age < self._ready_after(worker):
@@ -412,9 +414,10 @@ class SmallPm2(Pm2):
     def restart(self, process):
         self.told.append("restart %d" % process.id)
         worker = self.workers[process.id]
-        ran = worker["status"] == "online"
+        shown = self._process(worker)
         kind = self.kinds.pop(0) if self.kinds else self.kind
-        worker.update(kind=kind, status="online", restarts=worker["restarts"] + ran)
+        ran = shown.status in ("online", "launching")
+        worker.update(kind=kind, status="online", restarts=shown.restarts + ran)
         worker.update(started=self.time, generation=worker["generation"] + 1)
         return Begun(self, self.time)
 

@@ -167,6 +167,22 @@ def test_workers_that_do_not_come_up_are_taken_away_and_the_former_go_on(pm2):
     assert pm2.told == ["start 1", "delete 2"]
 
 
+def test_a_crash_loop_too_slow_for_pm2_to_call_it_unstable_is_noticed(pm2):
+    pm2.kind, pm2.slow = "crash", True
+    began = pm2.time
+    with pytest.raises(GatehouseError) as caught:
+        declare(pm2)
+    assert caught.value.cause == "crashed" and pm2.time - began < 2
+
+
+def test_the_restart_of_what_ran_is_no_crash(pm2):
+    declare(pm2)
+    pm2.workers[0].update(kind="crash", started=pm2.time)
+    pm2.sleep(0.9)
+    declare(pm2)
+    assert statuses(pm2) == [(0, "online")]
+
+
 def test_a_port_that_is_taken_is_told_as_such(pm2):
     pm2.kind = "crash"
     pm2.lines = ["Error: listen EADDRINUSE: address already in use :::3000"]

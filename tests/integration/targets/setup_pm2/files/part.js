@@ -32,7 +32,11 @@ function serve() {
 // What is asked already gets its answer; nothing new is taken.
 process.on('SIGINT', () => server.close(() => process.exit(0)));
 
-// Thrown, and not written before an exit: PM2 logs in the background, and loses what a process wrote just before it ended.
-if (part.mode === 'crash') throw new Error(`can't start with the token ${process.env.TOKEN}`);
-if (part.mode === 'never') setInterval(() => {}, 1000);
+function fallOver() {
+  throw new Error(`can't start with the token ${process.env.TOKEN}`);
+}
+
+// Not at once: PM2 opens its logs in the background, and loses what a worker says before that.
+if (part.mode === 'crash') setTimeout(fallOver, 500);
+else if (part.mode === 'never') setInterval(() => {}, 1000);
 else setTimeout(serve, (part.slow || 0) * 1000);
