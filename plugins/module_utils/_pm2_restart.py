@@ -91,17 +91,17 @@ class Pm2Restart(GatedServices):
             hint=self.manager.typed("list" if daemon else "resurrect"),
         )
 
-    def _staleness(self, worker, _state):
-        process = worker.process
+    def _staleness(self, service, _state):
+        process = service.process
         if process.status != ONLINE:
-            return ["%s is %s, not online" % (worker.name, process.status)]
+            return ["%s is %s, not online" % (service.name, process.status)]
         runs_in, wanted = self.processes.working_directory(process.pid), process.settings.get("pm_cwd")
         if runs_in and wanted and runs_in != os.path.realpath(wanted):
-            return ["%s runs in %s, and %s is %s now" % (worker.name, runs_in, wanted, os.path.realpath(wanted))]
+            return ["%s runs in %s, and %s is %s now" % (service.name, runs_in, wanted, os.path.realpath(wanted))]
         script = process.settings.get("pm_exec_path", "")
         since, changed = self.processes.start_time(process.pid), self.processes.changed_at(script)
         if since is not None and changed is not None and changed > since:
-            return ["%s changed after %s was started" % (script, worker.name)]
+            return ["%s changed after %s was started" % (script, service.name)]
         return []
 
     def _bring_about(self):
@@ -140,21 +140,21 @@ class Pm2Restart(GatedServices):
         self._pass_gate(worker, watch, asked)
         return watch.service
 
-    def _restart(self, worker):
+    def _restart(self, service):
         asked = self.now()
         # As it is now: PM2 may have restarted it since the plan was made.
-        former = {process.id: process for process in self.manager.processes()}.get(worker.process.id, worker.process)
-        self.timeline.tell("%s: restart asked for" % worker.name)
-        watch = WorkerWatch(self, worker, former, self.manager.restart(former))
-        self._pass_gate(worker, watch, asked)
+        former = {process.id: process for process in self.manager.processes()}.get(service.process.id, service.process)
+        self.timeline.tell("%s: restart asked for" % service.name)
+        watch = WorkerWatch(self, service, former, self.manager.restart(former))
+        self._pass_gate(service, watch, asked)
 
     def _pass_gate(self, service, watch, since):
         self._suspect = watch
         super()._pass_gate(service, watch, since)
 
-    def probes(self, worker, watch):
-        connect = watch.connect if is_cluster(worker.process) else None
-        return probes_of(self.gate, worker.port, connect)
+    def probes(self, service, watch):
+        connect = watch.connect if is_cluster(service.process) else None
+        return probes_of(self.gate, service.port, connect)
 
     # When a gate stays shut
 
@@ -208,21 +208,21 @@ class Pm2Restart(GatedServices):
 
     # What GatedServices asks of the manager
 
-    def _environment_of(self, worker):
-        return variables(worker.process.settings)
+    def _environment_of(self, service):
+        return variables(service.process.settings)
 
-    def _log_of(self, worker, _since):
+    def _log_of(self, service, _since):
         return self.manager.log(self._suspect.service.process, self._sizes, LOG_LINES)
 
-    def _hint(self, cause, worker):
+    def _hint(self, cause, service):
         return HINTS[cause] % {
-            "logs": self.manager.typed("logs", "--nostream", "--lines", "50", worker.process.name),
-            "port": worker.port,
+            "logs": self.manager.typed("logs", "--nostream", "--lines", "50", service.process.name),
+            "port": service.port,
         }
 
-    def own_pids(self, worker):
-        """The worker's processes; in cluster mode with the daemon, which listens for all its workers."""
-        process = self._suspect.service.process if worker.process.id is None else worker.process
+    def own_pids(self, service):
+        """The service's processes; in cluster mode with the daemon, which listens for all its workers."""
+        process = self._suspect.service.process if service.process.id is None else service.process
         process = {known.id: known for known in self.manager.glance()}.get(process.id, process)
         pids = self.processes.tree(process.pid) if process.pid else set()
         return sorted(pids | self._daemon(process))
@@ -231,10 +231,10 @@ class Pm2Restart(GatedServices):
         daemon = self.manager.daemon()
         return {daemon[0]} if daemon and is_cluster(process) else set()
 
-    def _owns(self, worker, holder):
-        own = self._daemon(worker.process)
+    def _owns(self, service, holder):
+        own = self._daemon(service.process)
         for process in self.manager.glance():
-            if process.name == worker.process.name and process.pid:
+            if process.name == service.process.name and process.pid:
                 own |= self.processes.tree(process.pid)
         return holder.pid in own
 
@@ -303,12 +303,12 @@ class WorkerWatch(Watch):
         )
         self.service = self.service._replace(name=label(process))
 
-    def _see_crash(self, process):
-        if process.restarts > self._restarts:
-            again = process.restarts - self._restarts
-            text = "crashed: %s, and PM2 has restarted it %d times since" % (describe_end(process), again)
-        elif process.status not in (ONLINE, LAUNCHING):
-            text = "crashed: %s" % describe_end(process)
+    def _see_crash(self, state):
+        if state.restarts > self._restarts:
+            again = state.restarts - self._restarts
+            text = "crashed: %s, and PM2 has restarted it %d times since" % (describe_end(state), again)
+        elif state.status not in (ONLINE, LAUNCHING):
+            text = "crashed: %s" % describe_end(state)
         else:
             return
         raise GateFailure(text, cause="crashed")

@@ -183,7 +183,7 @@ def test_an_app_that_is_slow_to_be_ready_loses_nothing_and_one_that_never_is_get
         slow = deploy({"VERSION": "slow", "READY_AFTER": "8"})
         assert slow.status == 0, slow.text
         never = deploy(
-            {"VERSION": "never", "READY_AFTER": "3600"}, health={**MODEL["webapp_apps"][0]["health"], "timeout": 8}
+            {"VERSION": "never", "READY_AFTER": "3600"}, health={**MODEL["webapp_apps"][0]["health"], "timeout": 15}
         )
     assert (never.failure["cause"], never.failure["outcome"]) == ("unhealthy", "reverted")
     assert client.failed == []
