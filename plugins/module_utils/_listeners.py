@@ -122,7 +122,9 @@ class Listeners:
     def holders(self, sockets):
         """The processes that hold any of these sockets, oldest first."""
         inodes = {s.inode for s in sockets}
-        return [self.holder(pid) for pid in self._pids() if inodes & self._socket_inodes(pid)]
+        found = [self.holder(pid) for pid in self._pids() if inodes & self._socket_inodes(pid)]
+        # One that ended while it was looked at has no unit left to be read, and would pass for a stranger.
+        return [holder for holder in found if inodes & self._socket_inodes(holder.pid)]
 
     def held(self, sockets):
         """[(socket, one of its holders), ...], each process looked at once."""

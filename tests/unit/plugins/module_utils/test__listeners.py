@@ -1,6 +1,7 @@
 """The kernel's tables as recorded on hosts, and a /proc that the tests build."""
 
 import os
+import shutil
 
 import pytest
 
@@ -157,6 +158,17 @@ def test_a_unit_and_its_ports(proc):
 def test_a_process_that_vanishes_is_no_error(proc):
     assert proc.holder(4711) == Holder(4711, "?", "?", None)
     assert proc.ports_of([4711]) == []
+
+
+def test_a_process_that_ends_while_it_is_looked_at_holds_nothing(proc, monkeypatch):
+    look = proc.holder
+
+    def ends_first(pid):
+        shutil.rmtree("%s/%d" % (proc.proc, pid))
+        return look(pid)
+
+    monkeypatch.setattr(proc, "holder", ends_first)
+    assert proc.holders(proc.listening(8000)) == []
 
 
 def test_holders_are_told_as_a_person_would():
