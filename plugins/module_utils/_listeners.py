@@ -121,20 +121,18 @@ class Listeners:
 
     def holders(self, sockets):
         """The processes that hold any of these sockets, oldest first."""
-        inodes = {s.inode for s in sockets}
-        found = [self.holder(pid) for pid in self._pids() if inodes & self._socket_inodes(pid)]
-        # One that ended while it was looked at has no unit left to be read, and would pass for a stranger.
-        return [holder for holder in found if inodes & self._socket_inodes(holder.pid)]
+        return list(dict.fromkeys(holder for _socket, holder in self.held(sockets)))
 
     def held(self, sockets):
         """[(socket, one of its holders), ...], each process looked at once."""
         found = []
         for pid in self._pids():
             inodes = self._socket_inodes(pid)
-            own = [one for one in sockets if one.inode in inodes]
-            if own:
+            if any(one.inode in inodes for one in sockets):
                 holder = self.holder(pid)
-                found += [(one, holder) for one in own]
+                # One that ended while it was looked at has no unit left to be read, and would pass for a stranger.
+                inodes = self._socket_inodes(pid)
+                found += [(one, holder) for one in sockets if one.inode in inodes]
         return found
 
     def holder(self, pid):
