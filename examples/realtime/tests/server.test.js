@@ -12,6 +12,7 @@ const SERVER = new URL("../server.js", import.meta.url);
 function start(environment) {
   const child = fork(SERVER, { env: { ...process.env, PORT: "0", HOST: "127.0.0.1", ...environment }, silent: true });
   child.said = "";
+  child.exited = once(child, "exit"); // it may be gone before its last test asks
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (data) => (child.said += data));
   return child;
 }
@@ -35,7 +36,7 @@ for (const signal of ["SIGINT", "SIGTERM"]) {
     const closed = once(socket, "close");
     child.kill(signal);
     assert.equal((await closed)[0], 1012);
-    assert.deepEqual(await once(child, "exit"), [0, null]);
+    assert.deepEqual(await child.exited, [0, null]);
   });
 }
 
