@@ -62,10 +62,11 @@ def keeper(wish, root=_site_certificate.ROOT, service="nginx.service", timeout=6
     return _site_certificate.Keeper(wish, host, run, root, timeout=timeout)
 
 
-def renew(paths, keep, say=print):
+def renew(paths, keep, say):
     """Keep the certificate of each site, whatever becomes of the others. Returns the exit code.
 
     paths: the files of the wishes.   keep: takes a wish, gives a result or raises GatehouseError.
+    say: takes each line for the journal.
     """
     failed = False
     for path in paths:
@@ -94,4 +95,4 @@ def main(argv):
     options = parser.parse_args(argv)
     paths = [os.path.join(_site_certificate.ROOT, site + ".json") for site in options.site]
     paths = paths or sorted(glob.glob(os.path.join(_site_certificate.ROOT, "*.json")))
-    return renew(paths, lambda wish: keeper(wish).keep(force=options.force))
+    return renew(paths, lambda wish: keeper(wish).keep(force=options.force), lambda line: sys.stdout.write(line + "\n"))

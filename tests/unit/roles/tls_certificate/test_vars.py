@@ -13,7 +13,7 @@ ROUTES = [{"path": "/", "return": 404}]
 
 @pytest.fixture
 def found(value_of):
-    def value(name, sites=SITES, wishes=()):
+    def value(name, sites, wishes=()):
         whole = [dict(site, server_names=[site["name"] + ".example.com"], routes=ROUTES) for site in sites]
         found = {"stdout_lines": list(wishes)}
         return value_of("tls_certificate", name, tls_certificate_sites=whole, __tls_certificate_wishes=found)
@@ -22,9 +22,9 @@ def found(value_of):
 
 
 def test_files_are_looked_at_and_the_others_are_kept(found):
-    assert [site["name"] for site in found("__tls_certificate_files")] == ["own"]
-    assert [site["name"] for site in found("__tls_certificate_managed")] == ["demo", "chat"]
-    assert found("__tls_certificate_paths") == ["/etc/gatehouse/tls/demo.json", "/etc/gatehouse/tls/chat.json"]
+    assert [site["name"] for site in found("__tls_certificate_files", SITES)] == ["own"]
+    assert [site["name"] for site in found("__tls_certificate_managed", SITES)] == ["demo", "chat"]
+    assert found("__tls_certificate_paths", SITES) == ["/etc/gatehouse/tls/demo.json", "/etc/gatehouse/tls/chat.json"]
 
 
 @pytest.mark.parametrize(
