@@ -264,7 +264,7 @@ HINTS = {
     "refused": "ss -ltnp 'sport = :%(port)d'   # does anything listen there?",
     "reset": "curl -v '%(url)s'",
     "timed_out": "curl -v --max-time 10 '%(url)s'   # no answer: a firewall, or an app that hangs",
-    "tls": "openssl s_client -connect %(host)s:%(port)d -servername %(host)s </dev/null",
+    "tls": "openssl s_client -connect %(host)s:%(port)d -servername %(name)s </dev/null",
     "unreachable": "ip route get %(host)s",
 }
 
@@ -300,7 +300,8 @@ def run_probe(build, params):
         port = parts.port or DEFAULT_PORTS[parts.scheme]
         web = params["url"].replace("ws", "http", 1) if parts.scheme in ("ws", "wss") else params["url"]
         if failure.cause in HINTS:
-            failure.hint = HINTS[failure.cause] % {"url": web, "host": parts.hostname, "port": port}
+            name = params["server_name"] or parts.hostname
+            failure.hint = HINTS[failure.cause] % {"url": web, "host": parts.hostname, "port": port, "name": name}
         failure.facts.update(result())
         raise
     return result()

@@ -310,8 +310,8 @@ def test_hidden_files_are_not_there(ask, host):
     assert ask("/docs/.git/config").status_code == 404
 
 
-def test_what_scanners_look_for(ask):
-    """All that they count, of an answer of an API and of a page."""
+def test_what_scanners_look_for(ask, host):
+    """All that they count, of an answer of an API and of a page that came over https."""
     wanted = {
         "Content-Security-Policy",
         "Cross-Origin-Embedder-Policy",
@@ -323,8 +323,12 @@ def test_what_scanners_look_for(ask):
         "X-Frame-Options",
         "X-Permitted-Cross-Domain-Policies",
     }
-    for path in ("/who", "/page/"):
-        assert wanted <= set(ask(path).headers), path
+    assert wanted <= set(ask("/who").headers)
+    lines = host.check_output(
+        "curl --silent --head --header 'Host: plain.example.com' --header 'X-Forwarded-Proto: https' http://127.0.0.1/page/"
+    )
+    assert wanted <= {line.partition(":")[0] for line in lines.splitlines()}
+    assert wanted - set(ask("/page/").headers) == {"Cross-Origin-Opener-Policy"}
     assert "Content-Security-Policy" not in ask("/docs/").headers
 
 

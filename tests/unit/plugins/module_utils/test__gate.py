@@ -271,12 +271,14 @@ def test_a_probe_module_returns_what_came(asked):
         ("refused", "ss -ltnp 'sport = :8000'"),
         ("dns", "getent ahosts h"),
         ("bad_status", "curl -si 'http://h:8000/ws'"),
+        ("tls", "openssl s_client -connect h:8000 -servername chat.example.com"),
     ],
 )
-def test_a_probe_module_says_what_to_type_next(asked, monkeypatch, cause, hint):
+def test_a_probe_module_says_what_to_type_next(monkeypatch, cause, hint):
     monkeypatch.setattr(_gate, "probe_websocket", lambda *_call: Answer(False, cause, "failed", 0.1))
     with pytest.raises(GateFailure) as caught:
-        run_probe(websocket_probe, options(dict(WEBSOCKET, **PROBE_PATIENCE), url="ws://h:8000/ws"))
+        asked = options(dict(WEBSOCKET, **PROBE_PATIENCE), url="ws://h:8000/ws", server_name="chat.example.com")
+        run_probe(websocket_probe, asked)
     assert hint in caught.value.hint
     assert caught.value.facts["attempts"] == 1
 

@@ -727,6 +727,10 @@ def test_a_page_says_what_browsers_may_do_with_it(rendered):
         words[1] for words in all_of(location_of(files, "/"), "add_header") if words[0] == "Content-Security-Policy"
     )
     assert maps(files)[value][1][""].startswith("default-src 'self'; ")
+    assert maps(files)["$gatehouse_page_cross_origin_opener_policy"] == (
+        "$scheme$upstream_http_cross_origin_opener_policy",
+        {"default": "", "https": "same-origin"},
+    )
     files = rendered(with_routes({"path": "/", "static": "/srv/www", "security_headers": "none"}))
     assert [words[0] for words in all_of(location_of(files, "/"), "add_header")] == ["Cache-Control"]
 
