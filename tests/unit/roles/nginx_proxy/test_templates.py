@@ -403,6 +403,24 @@ def test_http2_is_written_as_this_nginx_wants_it(rendered, nginx, listen, direct
     assert one(server, "ssl_certificate") == ["/etc/ssl/chat.pem"]
 
 
+@pytest.mark.parametrize(
+    ("nginx", "refusal"),
+    [
+        ("nginx version: nginx/1.19.4", {"ssl_reject_handshake": ["on"]}),
+        ("nginx version: nginx/1.18.0", {"ssl_certificate": ["data:$gatehouse_nothing"]}),
+    ],
+)
+def test_a_handshake_for_a_name_of_no_site_is_refused(rendered, nginx, refusal):
+    files = rendered([dict(SITE, tls=TLS)], nginx=nginx)
+    (server,) = (
+        server
+        for server in servers(files)
+        if any({"443", "default_server"} <= set(parameters) for parameters in all_of(server, "listen"))
+    )
+    assert {name: one(server, name) for name in refusal} == refusal
+    assert one(blocks(server, "location")["/"], "return") == ["421"]
+
+
 def test_http_is_redirected_to_https_unless_told_not_to(rendered):
     server = site_of(rendered([dict(SITE, tls=TLS)]), port="80")
     (location,) = blocks(server, "location").items()
