@@ -34,9 +34,9 @@ REFUSED = re.compile(
 )
 NO_DATABASE = re.compile(r"Unknown database|database \".*\" does not exist", re.I)
 CODES = {
-    "28P01": "refused", "28000": "refused", "3D000": "no_database",
-    "1044": "refused", "1045": "refused", "1130": "refused", "1698": "refused", "1049": "no_database",
-    "ER_ACCESS_DENIED_ERROR": "refused", "ER_DBACCESS_DENIED_ERROR": "refused", "ER_BAD_DB_ERROR": "no_database",
+    "28P01": "login_refused", "28000": "login_refused", "3D000": "no_database",
+    "1044": "login_refused", "1045": "login_refused", "1130": "login_refused", "1698": "login_refused", "1049": "no_database",
+    "ER_ACCESS_DENIED_ERROR": "login_refused", "ER_DBACCESS_DENIED_ERROR": "login_refused", "ER_BAD_DB_ERROR": "no_database",
 }  # fmt: skip
 
 # Both read {kind, driver, host, port, user, password, database, socket, options, seconds} from standard input, and print
@@ -215,7 +215,7 @@ def look(url, user, root, code, node, seconds):
     """{where, ok, cause, told, how} of one database, by its URL.
 
     user, root: the app's.   code: the folder of its code below a release.   node: the program that runs its JavaScript.
-    how: greeting, or the driver that logged in.   cause: refused, no_database, unavailable, or what a probe calls it.
+    how: greeting, or the driver that logged in.   cause: login_refused, no_database, unavailable, or what a probe calls it.
     """
     address = address_of(url)
     found = {"where": where(address), "kind": address.kind, "user": address.user, "database": address.database}
@@ -232,11 +232,11 @@ def look(url, user, root, code, node, seconds):
 
 
 def verdict(said):
-    """refused, no_database or unavailable: what a driver's error means."""
+    """login_refused, no_database or unavailable: what a driver's error means."""
     if said["code"] in CODES:
         return CODES[said["code"]]
     return (
-        "refused"
+        "login_refused"
         if REFUSED.search(said["error"])
         else "no_database"
         if NO_DATABASE.search(said["error"])

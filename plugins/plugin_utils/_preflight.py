@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import namedtuple
 
-from ansible_collections.gatehouse.webapp.plugins.module_utils._listeners import Holder, describe
+from ansible_collections.gatehouse.webapp.plugins.module_utils._listeners import WILDCARDS, Holder, describe
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _rules_host, _rules_way
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._case import Case, end_of, size_words, span_words
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._rules_app import WELL_KNOWN
@@ -22,14 +22,14 @@ Problem = namedtuple("Problem", "level cause app message measured next")
 CAUSES = {
     "source_missing": "A source is not there, or may not be read, on the control node",
     "host_unfit": "The host is none that can be served: not of the Debian family, without systemd, or not asked as root",
-    "port_taken": "A stranger has a port of an app, or of nginx",
+    "port_taken": "A stranger has a port of an app (of either set), or of nginx",
     "unit_conflict": "A unit of the app's name was not made by a deploy",
     "path_conflict": "What is in /srv/APP was not put there by a deploy",
     "site_shadowed": "A hand-made site of nginx has a name of the model's",
     "dependency_down": "A database, or what an app requires, does not answer",
     "database_refuses": "The database refuses the app's user, password or database",
-    "database_unsure": "The login to the database could not be tried, or failed for another reason",
-    "program_missing": "The Python or Node that the model names is not on the host, or is too old",
+    "database_unsure": "The login to the database failed for another reason",
+    "program_missing": "The Python or Node that the app needs is not on the host, or is too old",
     "disk_full": "A disk has no room for a release, or none at all",
     "inodes_full": "A file system has too few inodes left",
     "read_only": "A file system is read-only",
@@ -124,7 +124,11 @@ def host(case):
 def ports(case):
     for app in here(case):
         for one in app["services"] + app["green"]:
-            strangers = [each for each in case.listeners(one["port"]) if each["unit"] != one["name"]]
+            strangers = [
+                each
+                for each in case.listeners(one["port"])
+                if each["unit"] != one["name"] and _meet(each["address"], app["listen"])
+            ]
             if strangers:
                 yield _taken(strangers, one["port"], "belongs to %s" % one["name"], app)
     for port in sorted({port for site in case.sites for port in (site["port"], site["http_port"]) if port}):
@@ -135,6 +139,11 @@ def ports(case):
         ]
         if strangers:
             yield _taken(strangers, port, "is nginx's")
+
+
+def _meet(address, other):
+    """Whether sockets on one port can't have these addresses at once."""
+    return address == other or bool(WILDCARDS.intersection((address, other)))
 
 
 def _taken(strangers, port, whose, app=None):
@@ -238,9 +247,10 @@ def databases(case):
         host_name, _colon, port = one["where"].rpartition(":")
         by_port = WELL_KNOWN.get(int(port)) if port.isdigit() else None
         local = host_name in ("localhost", "127.0.0.1", "[::1]", "")
-        if one["ok"]:
+        # Without a driver, as before the first deploy, the greeting is all that can be known; of a socket not even that.
+        if one["ok"] or one["cause"] == "no_driver":
             continue
-        if one["cause"] in ("refused", "no_database") and one["how"] != "greeting" or one["cause"] == "no_database":
+        if one["cause"] in ("login_refused", "no_database"):
             yield problem(
                 REFUSE,
                 "database_refuses",
@@ -261,8 +271,6 @@ def databases(case):
                 else "nc -vz %s %s   # on the host" % (host_name, port),
                 app,
             )
-        elif one["cause"] == "no_driver":
-            pass  # nothing is deployed yet, or by another driver: it has answered, which is all that can be known
         else:
             yield problem(
                 WARN,
@@ -449,7 +457,7 @@ def clock(case):
         )
         yield problem(WARN, "clock_wrong", message, measured, "timedatectl   # on both")
     # A container has the clock of its machine.
-    if kept is False and not case.get("system", {}).get("container"):
+    if kept is False and not case.get("system", {}).get("container", True):
         mend = (
             "timedatectl set-ntp true"
             if not keepers
