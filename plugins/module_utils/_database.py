@@ -183,14 +183,14 @@ def greet(address, seconds):
 
 
 def _greeting_of_mysql(connection):
-    head = _receive(connection, 4)
-    body = _receive(connection, min(head[0] | head[1] << 8 | head[2] << 16, 512)) if len(head) == 4 else b""
-    if body[:1] == b"\xff":
-        code, text = struct.unpack("<H", body[1:3])[0], body[3:].decode("utf-8", "replace")
-        raise ProbeFailure(CODES.get(str(code), "unavailable"), "the server says: %s (%d)" % (text, code))
-    if body[:1] != b"\x0a":
+    head = _receive(connection, 5)
+    if head[4:] not in (b"\x0a", b"\xff"):
         raise ProbeFailure("not_database", "what answers there is no MySQL or MariaDB")
-    version = body[1:].split(b"\0")[0].decode("ascii", "replace")
+    body = _receive(connection, min(head[0] | head[1] << 8 | head[2] << 16, 512) - 1)
+    if head[4:] == b"\xff":
+        code, text = struct.unpack("<H", body[:2])[0], body[2:].decode("utf-8", "replace")
+        raise ProbeFailure(CODES.get(str(code), "unavailable"), "the server says: %s (%d)" % (text, code))
+    version = body.split(b"\0")[0].decode("ascii", "replace")
     return "%s %s" % ("MariaDB" if "MariaDB" in version else "MySQL", version.replace("5.5.5-", "").partition("-")[0])
 
 
