@@ -7,6 +7,7 @@ import pytest
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _source
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils._source import least, least_versions, unreadable
 
 
 @pytest.fixture
