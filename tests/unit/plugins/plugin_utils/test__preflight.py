@@ -87,7 +87,7 @@ def acme(asked, _evidence):
 
 def second_set(used, swap=0):
     limits = {
-        name: {"used": used * MEBI + 5, "cache": 5} for name in ("chat-api@8000.service", "chat-api@8001.service")
+        name: {"used": (used + 200) * MEBI, "cache": 200 * MEBI} for name in ("chat-api@8000.service", "chat-api@8001.service")
     }
     return set_in("memory", available=900 * MEBI, swap=swap * MEBI, limits=limits)
 
