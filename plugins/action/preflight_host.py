@@ -61,7 +61,8 @@ class ActionModule(ActionBase):
             app.update(least_versions(of_model))
         problems = sources(unreadable(model["local_sources"])) + judge(asked, evidence)
         result.update(report(task_vars["inventory_hostname"], problems, options["only_warn"]))
-        result["changed"] = False
+        # Its message is for people, as that of a debug.
+        result.update(changed=False, _ansible_verbose_always=True)
         return result
 
 

@@ -135,6 +135,10 @@ problems:
     next:
       description: The next command to type.
       type: str
+msg:
+  description: All of it for people, with what was measured and the next commands.
+  returned: always
+  type: str
 cause:
   description: The first cause that refuses. Also V(bad_input), V(bad_model).
   returned: on failure

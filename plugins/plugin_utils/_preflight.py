@@ -13,6 +13,7 @@ from collections import namedtuple
 from ansible_collections.gatehouse.webapp.plugins.module_utils._listeners import WILDCARDS, Holder, describe
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _rules_host, _rules_way
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._case import Case, end_of, size_words, span_words
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils._report import printable
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._rules_app import WELL_KNOWN
 
 # level: refuse or warn.   cause: a word of CAUSES.   app: whose it is; None: the host's.   measured: what it follows from.
@@ -64,17 +65,19 @@ def judge(asked, evidence):
 
 
 def report(name, problems, only_warn):
-    """What the module tells of a host of that name: {ok, problems, failed, msg, cause, hint} or {ok, problems, warnings}.
+    """What the module tells of a host of that name: {ok, problems, msg}, and {failed, cause, hint} or {warnings}.
 
     only_warn: causes that do not refuse.
     """
-    problems = [one._replace(level=WARN) if one.cause in only_warn else one for one in problems]
+    problems = [_told(one, WARN if one.cause in only_warn else one.level) for one in problems]
     problems.sort(key=lambda one: one.level != REFUSE)
     refused = [one for one in problems if one.level == REFUSE]
     told = {"ok": not refused, "problems": [dict(one._asdict(), measured=list(one.measured)) for one in problems]}
-    if not refused:
-        return dict(told, warnings=["%s: %s Next: %s" % (name, one.message, one.next) for one in problems])
     warned = len(problems) - len(refused)
+    if not refused:
+        found = "; %d warning%s" % (warned, "" if warned == 1 else "s") if warned else ": nothing is in its way"
+        warnings = ["%s: %s Next: %s" % (name, one.message, one.next) for one in problems]
+        return dict(told, msg="%s is ready for a deploy%s." % (name, found), warnings=warnings)
     head = "%s is not ready for a deploy: %d problem%s%s. Nothing was touched." % (
         name,
         len(refused),
@@ -83,6 +86,11 @@ def report(name, problems, only_warn):
     )
     lines = [line for one in problems for line in _lines(one)]
     return dict(told, failed=True, msg="\n".join([head] + lines), cause=refused[0].cause, hint=refused[0].next)
+
+
+def _told(one, level):
+    """What programs and servers have said is hostile input: it must not move anybody's cursor."""
+    return one._replace(level=level, message=printable(one.message), measured=tuple(map(printable, one.measured)))
 
 
 def _lines(one):

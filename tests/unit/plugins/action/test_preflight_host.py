@@ -90,7 +90,8 @@ def test_databases_of_apps_elsewhere_are_not_asked():
 
 def test_a_host_that_is_ready():
     result = run(Action())
-    assert result == {"ok": True, "problems": [], "warnings": [], "changed": False}
+    assert (result["ok"], result["problems"], result["warnings"], result["changed"]) == (True, [], [], False)
+    assert result["msg"] == "app1 is ready for a deploy: nothing is in its way."
 
 
 def test_everything_is_told_at_once_of_here_and_there(elsewhere):

@@ -87,7 +87,8 @@ def acme(asked, _evidence):
 
 def second_set(used, swap=0):
     limits = {
-        name: {"used": (used + 200) * MEBI, "cache": 200 * MEBI} for name in ("chat-api@8000.service", "chat-api@8001.service")
+        name: {"used": (used + 200) * MEBI, "cache": 200 * MEBI}
+        for name in ("chat-api@8000.service", "chat-api@8001.service")
     }
     return set_in("memory", available=900 * MEBI, swap=swap * MEBI, limits=limits)
 
@@ -313,8 +314,20 @@ class TestReport:
     def test_what_only_warns_does_not_fail_and_names_the_host(self):
         told = report("app1", self.PROBLEMS, ["source_missing", "port_taken", "memory_low"])
         assert (told["ok"], "failed" in told) == (True, False)
+        assert told["msg"] == "app1 is ready for a deploy; 4 warnings."
         assert len(told["warnings"]) == 4
         assert all(line.startswith("app1: ") and " Next: " in line for line in told["warnings"])
 
+    def test_what_others_have_said_moves_no_cursor(self):
+        told = report("app1", found(database(cause="login_refused", how="pymysql", told="\x1b[2Jgone")), [])
+        assert "\x1b" not in json.dumps(told, ensure_ascii=False)
+        assert "gone" in told["msg"]
+
     def test_a_host_that_is_ready(self):
-        assert report("app1", [], []) == {"ok": True, "problems": [], "warnings": []}
+        told = report("app1", [], [])
+        assert told == {
+            "ok": True,
+            "problems": [],
+            "msg": "app1 is ready for a deploy: nothing is in its way.",
+            "warnings": [],
+        }
