@@ -50,7 +50,7 @@ REFUSE, WARN = "refuse", "warn"
 
 # As the role app_release refuses a build: plugins/module_utils/_release.py.
 LEAST_SPACE, LEAST_FILES = 200 << 20, 10000
-# The part of a disk below which it is said to be filling up.
+# The part of a disk below which it is said to be filling up; what is enough for ten builds is enough.
 LOW = 0.05
 # Seconds of skew that are worth a word. Beyond _rules_host.CLOCK, logins and certificates fail.
 SKEW = 5
@@ -394,7 +394,7 @@ def disks(case):
             if app and free < least:
                 message = "On the disk of %s %s, and a build may take more." % (app["root"], words)
                 yield problem(REFUSE, cause, message, measured, room, app)
-            elif free < whole * LOW and path != "/run":
+            elif free < min(whole * LOW, 10 * least) and path != "/run":
                 yield problem(WARN, "disk_low", "On the disk of %s only %s." % (path, words), measured, room)
 
 

@@ -236,6 +236,7 @@ FINE = {
     ],
     "memory for a second set": [second_set(400)],
     "memory with swap": [second_set(500, swap=200)],
+    "a little of a large disk": [disk(1, free=20 << 30, size=4 << 40)],
     "no second set": [second_set(500), of_app(green=[])],
     "a clock that is kept": [set_in("system", container=False), set_in("clock", synchronized=True)],
     "a name that leads here": [name("chat.gatehouse.dev", "192.0.2.10")],
