@@ -12,7 +12,7 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import Ga
 from ansible_collections.gatehouse.webapp.plugins.modules.diagnose_host import ARGUMENTS
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._diagnosis import diagnose
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._model import resolve
-from ansible_collections.gatehouse.webapp.plugins.plugin_utils._outside import SSH, from_outside
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils._outside import SSH, ahead, from_outside, reached
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._wanted import wanted
 
 
@@ -39,20 +39,15 @@ class ActionModule(ActionBase):
         result.update(seen)
         if evidence is None:
             return result
-        # Between the two moments here lies the one there.
-        ahead = evidence["now"] - ended if evidence["now"] > ended else min(0.0, evidence["now"] - begun)
-        evidence["ahead"] = round(ahead, 1)
+        evidence["ahead"] = ahead(evidence["now"], begun, ended)
         evidence["outside"] = self._ask(options, asked, evidence, task_vars) if options["outside"] else None
         result.update(diagnose(asked, evidence), evidence=evidence, changed=False)
         return result
 
     def _ask(self, options, asked, evidence, task_vars):
-        transport = self._connection.transport.split(".")[-1]
-        home = str(task_vars.get("ansible_host") or task_vars["inventory_hostname"])
-        # Into a container Ansible comes without an address.
-        reached = home if transport in SSH or transport == "local" else None
         client = None
-        if transport in SSH:
+        if self._connection.transport.split(".")[-1] in SSH:
             told = self._low_level_execute_command("printenv SSH_CONNECTION", sudoable=False)
             client = (told["stdout"].split() or [None])[0]
-        return from_outside(asked, evidence, options["address"] or reached, client)
+        address = options["address"] or reached(self._connection.transport, task_vars)
+        return from_outside(asked, evidence, address, client)

@@ -31,6 +31,7 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._nginx import (
     parent_pid,
     parse_dump,
     serving,
+    shadows,
     stale,
 )
 from ansible_collections.gatehouse.webapp.plugins.module_utils._nginx_run import Host as Nginx
@@ -387,6 +388,7 @@ class Witness:
             "test": None,
             "stale": [],
             "servers": None,
+            "shadows": [],
             "errors": [],
             "requests": 0,
             "tls_on_plain": 0,
@@ -411,6 +413,7 @@ class Witness:
             dump = parse_dump(output, messages)
             found["test"]["warnings"] = dump.warnings
             found["servers"] = _nginx_blocks.servers(_nginx_blocks.read(output))
+            found["shadows"] = shadows(dump, "/etc/nginx/gatehouse")
             workers = [host.started(one.pid) for master in masters for one in serving(host.family(master))]
             begun = [at for at in workers if at is not None]
             found["stale"] = self._stale(host, dump, begun) if begun else []
@@ -472,31 +475,31 @@ class Witness:
         return found
 
     def disks(self):
-        """Each file system that something here writes to, once."""
+        """Each file system that something here writes to, once, with the places that it holds."""
         places = ["/", "/var", "/var/log", "/tmp", "/run", "/srv"]
         for app in self.apps:
             places += [place for place in (app["root"], app["state_dir"]) if place]
-        found, seen = [], set()
+        found = {}
         for place in places:
             try:
                 device = os.stat(place).st_dev
                 state = os.statvfs(place)
             except OSError:
                 continue
-            if device in seen:
-                continue
-            seen.add(device)
-            found.append(
+            one = found.setdefault(
+                device,
                 {
                     "path": place,
+                    "places": [],
                     "size": state.f_blocks * state.f_frsize,
                     "free": state.f_bavail * state.f_frsize,
                     "inodes": state.f_files,
                     "inodes_free": state.f_favail,
                     "read_only": bool(state.f_flag & os.ST_RDONLY),
-                }
+                },
             )
-        return found
+            one["places"].append(place)
+        return list(found.values())
 
     def clock(self):
         status, output, _messages = self.run(["timedatectl", "show", "-p", "NTPSynchronized", "-p", "NTP"])
@@ -504,17 +507,21 @@ class Witness:
         return {"synchronized": {"yes": True, "no": False}.get(values.get("NTPSynchronized")) if status == 0 else None}
 
     def memory(self):
-        values = dict(re.findall(r"^(\w+):\s+(\d+) kB$", _read(self.proc + "/meminfo"), re.M))
         kills = []
         status, output, _messages = self.run(
             ["journalctl", "-k", "--since", "-1h", "-n", "2000", "-o", "short-iso", "--no-pager", "-q"]
         )
         if status == 0:
             kills = [line[:LINE] for line in output.splitlines() if re.search(r"Out of memory: Killed|oom-kill:", line)]
+        return dict(self.room(), kills=[redact(line) for line in kills[-5:]])
+
+    def room(self):
+        """The memory of the host, and what each unit has of it."""
+        values = dict(re.findall(r"^(\w+):\s+(\d+) kB$", _read(self.proc + "/meminfo"), re.M))
         return {
             "total": int(values.get("MemTotal", 0)) * 1024,
             "available": int(values.get("MemAvailable", 0)) * 1024,
-            "kills": [redact(line) for line in kills[-5:]],
+            "swap": int(values.get("SwapFree", 0)) * 1024,
             "limits": {
                 one["name"]: memory_of(one["name"]) for app in self.apps for one in app["services"] + app["green"]
             },
@@ -612,7 +619,10 @@ def build_id(release):
 
 
 def memory_of(unit):
-    """A unit's memory as its control group counts it: {used, max, kills}; nothing where there is no such group."""
+    """A unit's memory as its control group counts it: {used, cache, max, kills}; nothing where there is no such group.
+
+    cache: what of the used is copies of files, which the kernel gives up when it has to.
+    """
     template = unit.partition("@")[0]
     slice_ = "system.slice/system-%s.slice" % template.replace("-", "\\x2d")
     found = {}
@@ -626,8 +636,10 @@ def memory_of(unit):
         used, most, events = (_read(os.path.join(folder, file)).strip() for file in files)
         kills = re.search(r"^oom_kill (\d+)$", events, re.M)
         limit = int(most) if most.isdigit() and int(most) < 1 << 60 else None
+        cache = re.findall(r"^(?:in)?active_file (\d+)$", _read(os.path.join(folder, "memory.stat")), re.M)
         found = {
             "used": int(used) if used.isdigit() else None,
+            "cache": sum(map(int, cache)),
             "max": limit,
             "kills": int(kills.group(1)) if kills else 0,
         }

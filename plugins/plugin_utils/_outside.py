@@ -25,6 +25,23 @@ SECONDS = 3.0
 AT_ONCE = 32
 
 
+def reached(transport, task_vars):
+    """Where Ansible comes to the host; None where that is no address: into a container it comes without one."""
+    if transport.split(".")[-1] in SSH + ("local",):
+        return str(task_vars.get("ansible_host") or task_vars["inventory_hostname"])
+    return None
+
+
+def ahead(now, begun, ended):
+    """How many seconds a host's clock is ahead of the one here: `now` there was between two moments here."""
+    return round(now - ended if now > ended else min(0.0, now - begun), 1)
+
+
+def names_of(sites):
+    """The names that DNS must know."""
+    return list(dict.fromkeys(name for site in sites for name in site["names"] if not name.startswith("*")))
+
+
 def from_outside(asked, evidence, address, client):
     """{address, homes, names, verdicts, served, answers}, asked all at once.
 
@@ -36,11 +53,10 @@ def from_outside(asked, evidence, address, client):
     address = address or own_address(view)
     if not address:
         return None
-    names = list(dict.fromkeys(name for site in asked["sites"] for name in site["names"] if not name.startswith("*")))
     ports = [entry["port"] for entry in view["listeners"]]
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        looked_up = {name: pool.submit(_addresses, name) for name in names}
-        homes = _addresses(address)
+        looked_up = {name: pool.submit(addresses, name) for name in names_of(asked["sites"])}
+        homes = addresses(address)
         knocks = [(home, port, pool.submit(probe_tcp, home, port, SECONDS)) for home in homes for port in ports]
         served = {
             site["name"]: pool.submit(served_certificate, homes[0], site["port"], site["host"], SECONDS)
@@ -82,7 +98,8 @@ def own_address(view):
     return None
 
 
-def _addresses(name):
+def addresses(name):
+    """What the name stands for, as this machine resolves it; an address stands for itself."""
     try:
         return list(dict.fromkeys(entry[4][0] for entry in resolve(name, 0, Deadline(SECONDS))))
     except ProbeFailure:

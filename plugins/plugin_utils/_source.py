@@ -8,6 +8,8 @@ import fnmatch
 import hashlib
 import json
 import os
+import re
+import shlex
 import tarfile
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
@@ -29,6 +31,54 @@ LEFT_BEHIND = (
     ".nox",
     ".DS_Store",
 )
+
+
+def unreadable(sources):
+    """[(sentence, what to do)] of each source that can't be read here. sources: as a resolved model tells them."""
+    found = []
+    for source in sources:
+        path, kind = source["path"], source["kind"]
+        right = (
+            "write a path that is absolute, or starts in the folder where ansible-playbook was started, %s"
+            % os.getcwd()
+        )
+        if not os.path.exists(path):
+            wrong, mend = "%s does not exist, or can't be reached, on the control node" % path, right
+        elif not (os.path.isdir if kind == "directory" else os.path.isfile)(path):
+            wrong, mend = "%s is no %s" % (path, "folder" if kind == "directory" else "file"), right
+        elif not os.access(path, os.R_OK | (os.X_OK if kind == "directory" else 0)):
+            wrong, mend = "you may not read %s" % path, "chmod -R u+rX %s   # as its owner" % shlex.quote(path)
+        else:
+            continue
+        found.append(("%s: %s." % (source["place"], wrong), mend))
+    return found
+
+
+def least_versions(app):
+    """{least_python, least_node} that an app's source folder asks for, as numbers; None where it asks for none, or is not here."""
+    built = app["uvicorn"] or app["pm2"] or app["static"] or {}
+    folder = os.path.join((app["source"] or {}).get("directory") or "/nonexistent", built.get("app_dir", ""))
+    python = re.search(r"(?m)^requires-python\s*=\s*[\"']([^\"']+)", _text(os.path.join(folder, "pyproject.toml")))
+    try:
+        engines = json.loads(_text(os.path.join(folder, "package.json")))["engines"]["node"]
+    except (ValueError, KeyError, TypeError):
+        engines = ""
+    return {"least_python": least(python.group(1)) if python else None, "least_node": least(str(engines))}
+
+
+def least(wanted):
+    """The lowest version that a condition allows (>=3.10,<4 or ^20 || >=22.1), as numbers; None where it names none."""
+    ways = [re.search(r"(?:>=|~=|==|[~^=v]|^\s*)\s*(\d+(?:\.\d+)*)", way) for way in wanted.split("||")]
+    lowest = [[int(part) for part in way.group(1).split(".")] for way in ways if way]
+    return min(lowest) if lowest and all(ways) else None
+
+
+def _text(path):
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
 
 
 def source_files(folder):

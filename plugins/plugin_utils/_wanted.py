@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 
+from ansible_collections.gatehouse.webapp.plugins.module_utils._database import address_of
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._checks import is_local, listens
 
 
@@ -47,10 +48,25 @@ def _app(app, services, proxy, hosts):
         "requires": [one["tcp"] for one in app["requires"]],
         "required_env": app["required_env"],
         "memory_max": app["memory_max"],
+        "interpreter": (app["uvicorn"] or {}).get("python"),
         "urls": list(_urls(app["env"], hosts)),
         "websocket": (app["websocket"] or {}).get("path"),
         "health": {key: health[key] for key in ("path", "status", "json", "text", "host", "timeout")},
     }
+
+
+def databases(model, services=True):
+    """[{app, name, url, code}] of each variable that holds the URL of a database of which a login can be tried. Secret.
+
+    code: the folder of the app's code below a release.
+    """
+    found = []
+    for app in model["apps"] if services else []:
+        folder = (app["uvicorn"] or app["pm2"] or {}).get("app_dir", "")
+        for name, value in sorted(app["env"].items()) if app["services"] else []:
+            if address_of(value):
+                found.append({"app": app["name"], "name": name, "url": value, "code": ("src/" + folder).rstrip("/")})
+    return found
 
 
 def _urls(environment, hosts):
@@ -74,6 +90,7 @@ def _site(site, probes):
         "port": port,
         "http_port": site["http_port"] if not tls or site["tls"]["redirect"] else None,
         "tls": tls,
+        "acme": tls and site["tls"]["mode"] == "acme",
         "certificate": site["tls"]["certificate"] if tls else None,
         # What is asked of each app through this site.
         "asks": [{"app": probe["app"], "path": probe["path"], "websocket": probe["websocket"]} for probe in mine],

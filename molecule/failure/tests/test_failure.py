@@ -112,21 +112,96 @@ def test_an_app_that_dies_while_it_is_watched_is_not_taken_for_healthy(serves):
     assert "exit status 7" in failure["msg"]
 
 
+def preflight(change=lambda app, site, model: None, arguments=()):
+    model = copy.deepcopy(GOOD)
+    change(model["webapp_apps"][0], model["webapp_sites"][0], model)
+    return Run(INVENTORY, PROJECT / "playbooks" / "preflight.yml", model, arguments)
+
+
 def test_a_stranger_on_the_port_is_named_before_anything_is_touched(serves, host):
     host.check_output("systemd-run --unit=stranger python3 -m http.server 8050 --bind 127.0.0.1")
     try:
-        failure = deploy(lambda app, _site, _model: app.update(green_port=8050, env={**app["env"], "X": "1"})).failure
+        run = deploy(lambda app, _site, _model: app.update(green_port=8050, env={**app["env"], "X": "1"}))
     finally:
         host.check_output("systemctl stop stranger")
-    assert failure["cause"] == "port_conflict"
-    assert failure["changed"] is False
+    assert run.failure["cause"] == "port_taken"
+    assert run.changed == []
     for words in (
         "port 8050 is held by pid",
         "python3",
         "unit stranger.service",
         "Next: systemctl stop stranger.service",
     ):
-        assert words in failure["msg"]
+        assert words in run.failure["msg"]
+
+
+# By hand: a unit of the second app's name, and its folder, on a disk of its own that is nearly full.
+BY_HAND = """
+printf '[Service]\nExecStart=/bin/sleep 600\n' > /etc/systemd/system/other@.service
+mkdir /srv/other && mount -t tmpfs -o size=20M by-hand /srv/other && head -c 10M /dev/zero > /srv/other/data
+systemd-run --quiet --unit=stranger python3 -m http.server 8050 --bind 127.0.0.1
+touch /run/reboot-required
+systemctl daemon-reload
+"""
+UNDO_BY_HAND = """
+umount /srv/other; rmdir /srv/other; rm /etc/systemd/system/other@.service /run/reboot-required
+systemctl stop stranger; systemctl daemon-reload
+"""
+
+
+@pytest.mark.parametrize("arguments", [(), ("--check",)])
+def test_all_that_is_in_the_way_is_told_at_once(serves, host, arguments):
+    def change(app, _site, model):
+        other = {**copy.deepcopy(app), "name": "other", "port": 8100, "instances": 1, "required_env": []}
+        other.update(uvicorn={"target": "app.ok:app", "python": "python3.99"}, requires=[{"tcp": "127.0.0.1:3306"}])
+        model["webapp_apps"].append({**other, "env": {"DATABASE_URL": f"postgresql://a:{SECRET}@127.0.0.1/x"}})
+        app["green_port"] = 8050
+
+    host.check_output(BY_HAND)
+    try:
+        run = preflight(change, arguments)
+    finally:
+        host.check_output(UNDO_BY_HAND)
+    told = {(one["level"], one["cause"], one["app"]) for one in run.failure["problems"]}
+    assert told == {
+        ("refuse", "port_taken", "shop"),
+        ("refuse", "unit_conflict", "other"),
+        ("refuse", "path_conflict", "other"),
+        ("refuse", "disk_full", "other"),
+        ("refuse", "program_missing", "other"),
+        ("refuse", "dependency_down", "other"),
+        ("warn", "reboot_required", None),
+    }
+    assert run.status == 2
+    assert run.changed == []
+    for one in run.failure["problems"]:
+        assert one["message"] in run.failure["msg"]
+        assert f"Next: {one['next']}" in run.failure["msg"]
+    for words in (
+        "other@.service",
+        "mv /srv/other /srv/other.old",
+        "df -h -i /srv/other",
+        "127.0.0.1:5432",
+        "127.0.0.1:3306",
+    ):
+        assert words in run.failure["msg"]
+    assert SECRET not in run.text
+
+
+def test_what_only_warns_is_told_and_does_not_fail(serves, host):
+    host.check_output("touch /run/reboot-required")
+    try:
+        run = preflight()
+    finally:
+        host.check_output("rm /run/reboot-required")
+    assert (run.status, run.changed) == (0, [])
+    assert "The host waits for a reboot. Next: reboot" in run.text
+
+
+def test_a_host_that_is_ready_has_nothing_to_tell(serves):
+    run = preflight()
+    assert (run.status, run.changed) == (0, [])
+    assert [problem for _task, result in run.results for problem in result.get("problems", [])] == []
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,12 @@ import subprocess
 import time
 
 import pytest
+import yaml
+
+from testbed.plays import Run
 
 SCENARIO = os.environ["MOLECULE_SCENARIO_DIRECTORY"]
+PREFLIGHT = os.path.join(SCENARIO, "..", "..", "playbooks", "preflight.yml")
 INVENTORY = os.path.join(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "inventory")
 CHAT = "http://127.0.0.1:8000"
 
@@ -60,3 +64,48 @@ def test_a_database_that_is_down_is_named_and_the_app_is_left_alone(host, main_p
     assert main_pid() == before
     assert wait_until(lambda: healthy(host))
     assert json.loads(host.check_output(f"curl --silent --fail {CHAT}/health"))["version"] == "1"
+
+
+def preflight(user="chat", password="p%40ss%2Fw0rd%3Ax", database="chat"):
+    """What a preflight tells of the app as it is deployed, with another URL of its database."""
+    with open(f"{SCENARIO}/converge.yml") as file:
+        app = yaml.safe_load(file)[0]["vars"]["webapp_apps"][0]
+    app["source"] = {"directory": os.path.join(SCENARIO, "..", "..", "examples", "chat", "backend")}
+    app["env"] = {"DATABASE_URL": f"mysql://{user}:{password}@127.0.0.1:3306/{database}"}
+    return Run(INVENTORY, PREFLIGHT, {"webapp_apps": [app]})
+
+
+def test_a_preflight_logs_in_to_the_database_with_the_apps_own_driver(host):
+    logins = "mariadb --silent --skip-column-names --execute \"SHOW STATUS LIKE 'Connections'\" | cut -f2"
+    before = int(host.check_output(logins))
+    run = preflight()
+    assert run.status == 0, run.text
+    # One to greet, one to log in, and this one; the app itself asks at times.
+    assert int(host.check_output(logins)) >= before + 3
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"password": "not%3Athis-one"}, "Access denied for user 'chat'"),
+        ({"user": "nobody"}, "Access denied for user 'nobody'"),
+        ({"database": "nowhere"}, "to nowhere"),
+    ],
+)
+def test_a_login_that_the_database_refuses_is_told_before_a_deploy(change, words):
+    run = preflight(**change)
+    assert run.status == 2
+    assert (run.failure["cause"], len(run.failure["problems"])) == ("database_refuses", 1)
+    assert words in run.failure["msg"]
+    assert "Next: correct webapp_apps[chat-api].env.DATABASE_URL" in run.failure["msg"]
+    assert "not:this-one" not in run.text and "not%3Athis-one" not in run.text
+
+
+def test_a_database_that_is_down_is_told_once_before_a_deploy(host):
+    host.check_output("systemctl stop mariadb")
+    try:
+        run = preflight()
+    finally:
+        host.check_output("systemctl start mariadb")
+    assert [one["cause"] for one in run.failure["problems"]] == ["dependency_down"]
+    assert "Next: systemctl start mariadb" in run.failure["msg"]

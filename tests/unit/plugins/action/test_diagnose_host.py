@@ -72,7 +72,7 @@ def elsewhere(monkeypatch):
 
     monkeypatch.setattr(_outside, "probe_tcp", knock)
     monkeypatch.setattr(_outside, "probe_http", lambda *_args, **_options: Answer(True, None, "well", 0.01))
-    monkeypatch.setattr(_outside, "_addresses", lambda name: [name if name[0].isdigit() else "192.0.2.10"])
+    monkeypatch.setattr(_outside, "addresses", lambda name: [name if name[0].isdigit() else "192.0.2.10"])
     monkeypatch.setattr(_outside, "served_certificate", lambda *_: {"ok": True, "code": 0, "message": "trusted"})
     return asked
 

@@ -7,6 +7,7 @@ import pytest
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _source
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils._source import least, least_versions, unreadable
 
 
 @pytest.fixture
@@ -94,3 +95,61 @@ def test_the_release_is_named_by_source_and_inputs_alone():
     assert len(name) == 12
     assert name != _source.release_id("other", {"env": {"A": "1", "B": "2"}})
     assert name != _source.release_id("rev", {"env": {"A": "1", "B": "3"}})
+
+
+class TestUnreadable:
+    def told(self, path, kind="directory"):
+        return unreadable([{"place": "webapp_apps[x].source.directory", "path": str(path), "kind": kind}])
+
+    def test_what_is_there_is_readable(self, tmp_path):
+        (tmp_path / "a.tar").write_text("")
+        assert self.told(tmp_path) == self.told(tmp_path / "a.tar", "file") == []
+
+    def test_what_is_not_there_or_something_else(self, tmp_path):
+        (tmp_path / "a.tar").write_text("")
+        for path, kind, words in (
+            (tmp_path / "none", "directory", "does not exist"),
+            (tmp_path / "a.tar", "directory", "is no folder"),
+            (tmp_path, "file", "is no file"),
+        ):
+            ((sentence, mend),) = self.told(path, kind)
+            assert sentence.startswith(f"webapp_apps[x].source.directory: {path} {words}")
+            assert os.getcwd() in mend
+
+    def test_what_may_not_be_read(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(os, "access", lambda path, mode: False)
+        ((sentence, mend),) = self.told(tmp_path)
+        assert "you may not read" in sentence
+        assert mend.startswith(f"chmod -R u+rX {tmp_path}")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (">=3.10,<4", [3, 10]),
+        ("~=3.11", [3, 11]),
+        ("^20.1.0 || >=22", [20, 1, 0]),
+        ("20.x", [20]),
+        ("v18.19.0", [18, 19, 0]),
+        (">= 18", [18]),
+        ("<4", None),
+        ("^20 || <12", None),
+        ("*", None),
+        ("", None),
+    ],
+)
+def test_the_lowest_version_that_a_condition_allows(wanted, expected):
+    assert least(wanted) == expected
+
+
+def test_the_versions_that_a_source_asks_for(tmp_path):
+    app = {"uvicorn": {"app_dir": "api"}, "pm2": None, "static": None, "source": {"directory": str(tmp_path)}}
+    assert least_versions(app) == {"least_python": None, "least_node": None}
+    (tmp_path / "api").mkdir()
+    (tmp_path / "api/pyproject.toml").write_text("[project]\nrequires-python = '>=3.11'\n")
+    (tmp_path / "api/package.json").write_text('{"engines": {"node": ">=20"}}')
+    assert least_versions(app) == {"least_python": [3, 11], "least_node": [20]}
+    assert least_versions({**app, "source": {"git": "https://x", "directory": None}})["least_python"] is None
+    assert least_versions({**app, "source": None})["least_node"] is None
+    (tmp_path / "api/package.json").write_text("[]")
+    assert least_versions(app)["least_node"] is None

@@ -5,7 +5,7 @@ import json
 import yaml
 
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._model import resolve
-from ansible_collections.gatehouse.webapp.plugins.plugin_utils._wanted import wanted
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils._wanted import databases, wanted
 
 MODEL = yaml.safe_load("""
 apps:
@@ -59,3 +59,10 @@ def test_what_is_asked_of_each_app_through_a_site():
     assert ASKED["apps"][2]["files"] == "/srv/page/current/src/dist"
     assert ASKED["sites"][0]["port"] == 80
     assert ASKED["sites"][0]["host"] == "chat.example.com"
+
+
+def test_databases_are_told_apart_with_where_the_apps_code_is():
+    model = resolve(MODEL["apps"], MODEL["sites"])
+    url = MODEL["apps"][0]["env"]["DATABASE_URL"]
+    assert databases(model) == [{"app": "chat-api", "name": "DATABASE_URL", "url": url, "code": "src"}]
+    assert databases(model, services=False) == []
