@@ -61,10 +61,10 @@ def lines(found):
         told += ["", "Nothing is wrong."]
     missing = found["evidence"]["unanswered"]
     told += ["not answered: %s (%s)" % item for item in sorted(missing.items())]
-    return [_printable(line)[:WIDEST].rstrip() for line in told]
+    return [printable(line)[:WIDEST].rstrip() for line in told]
 
 
-def _printable(text):
+def printable(text):
     """Without what would move a terminal's cursor or change its colours."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", "\ufffd", text)
 
@@ -103,7 +103,7 @@ def _worst(found):
 
 
 def _text(text):
-    return html.escape(_printable(str(text)), quote=True)
+    return html.escape(printable(str(text)), quote=True)
 
 
 def _host(name, found):
