@@ -121,8 +121,11 @@ class Cleaner:
     def _text(self, text):
         for secret in self._secrets:
             text = text.replace(secret, MASK)
-        text = redact(text)
-        return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+        return shortened(redact(text), LONGEST)
+
+
+def shortened(text, most):
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 # --- Questions to a server ----------------------------------------------------------------------------------------
@@ -256,7 +259,7 @@ def measure(asked, options, ask=None, clock=time.monotonic, sleep=time.sleep):
         return unknown(asked["link"], asked["what"], message, **told)
     message = answer.message
     if asked["link"] == "check" and answer.body.strip():
-        message += ". It says: %s" % " ".join(answer.body.split())[:EXCERPT]
+        message += ". It says: %s" % shortened(" ".join(answer.body.split()), EXCERPT)
     if len(answers) > 1:
         message += " (answer %d, after %d good ones)" % (len(answers), sum(one.ok for one in answers))
     result = str(answer.status) if answer.cause in ("bad_status", "not_upgraded") else answer.cause.replace("_", " ")
@@ -305,7 +308,12 @@ def next_command(asked, cause):
         options += ["-X OPTIONS"] + ["-H '%s: %s'" % (name, headers[name]) for name in sorted(headers)]
     elif asked["link"] == "check" and asked["method"] != "GET":
         options.append("-X " + asked["method"])
-    hint = HINTS.get(cause, HINTS["bad_status"]) % {"url": url, "host": asked["address"], "port": asked["port"]}
+    hint = HINTS.get(cause, HINTS["bad_status"]) % {
+        "url": url,
+        "host": asked["address"],
+        "port": asked["port"],
+        "name": host,
+    }
     return re.sub(r"^curl ", "curl %s " % " ".join(options), hint)
 
 
@@ -436,7 +444,12 @@ class Host:
         except GateFailure as failure:
             url = "http://%s:%d%s" % (authority(app["address"]), service["port"], asked["path"])
             if failure.cause in HINTS:
-                failure.hint = HINTS[failure.cause] % {"url": url, "host": app["address"], "port": service["port"]}
+                failure.hint = HINTS[failure.cause] % {
+                    "url": url,
+                    "host": app["address"],
+                    "port": service["port"],
+                    "name": app["address"],
+                }
             last = gate.answers[-1] if gate.answers else None
             if last and last.status == TOO_MANY:
                 failure.message = "%s. That is a limit of the app itself, and no outage" % failure.message

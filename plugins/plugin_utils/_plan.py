@@ -96,7 +96,7 @@ def _service(app, model):
 def _certificate(site):
     return {
         "site": site["name"],
-        "what": "%s on port %d" % (site["name"], site["https_port"]),
+        "what": "%s:%d" % (site["name"], site["https_port"]),
         "port": site["https_port"],
         "names": site["server_names"],
         "trusted": site["tls"]["trusted"],

@@ -12,7 +12,9 @@ from ansible_collections.gatehouse.webapp.plugins.plugin_utils._report import MA
 SCHEMA = 1
 # Ansible indents and quotes the lines of a list: with that they are no wider than 100 columns.
 WIDEST = 88
-HOST, RESULT = 20, 18
+# Sentences are narrower: where Ansible prints YAML, it breaks a line at the first single blank after column 80.
+SENTENCE = 74
+HOST, RESULT, TIME = 20, 18, 6
 GAP = "  "
 MOST = 5
 DIAGNOSE = "ansible-playbook -i INVENTORY gatehouse.webapp.diagnose   # names the cause"
@@ -32,7 +34,7 @@ def table(hosts):
     link_width = max([4] + [len(one["link"]) for one in told])
     result_width = min(RESULT, max([6] + [len(one["result"]) for one in told]))
     # The mark and its blanks, the gaps between the columns, and the time.
-    rest = WIDEST - 4 - host_width - link_width - result_width - 4 * len(GAP) - 8
+    rest = WIDEST - 4 - host_width - link_width - result_width - 4 * len(GAP) - TIME
     what_width = min(rest, max([4] + [len(one["what"]) for one in told]))
     widths = (host_width, link_width, what_width, result_width)
     lines = [_row(" ", ("host", "link", "what", "result"), widths, "ms")]
@@ -53,13 +55,13 @@ def table(hosts):
         if behind:
             links = ", ".join(dict.fromkeys(one["link"] for one in behind))
             text = "%s %s: not measured behind the broken link: %s" % (MARKS["unjudged"], printable(name), links)
-            lines += textwrap.wrap(text, WIDEST, initial_indent="  ", subsequent_indent="    ")
+            lines += textwrap.wrap(text, SENTENCE, initial_indent="  ", subsequent_indent="    ")
     return lines + [""] + verdict(hosts)
 
 
 def _row(mark, cells, widths, ms):
     cut = [_cut(printable(cell), width).ljust(width) for cell, width in zip(cells, widths)]
-    return ("  %s %s%s%s" % (mark, GAP.join(cut), GAP, ms.rjust(8))).rstrip()
+    return ("  %s %s%s%s" % (mark, GAP.join(cut), GAP, ms.rjust(TIME))).rstrip()
 
 
 def _cut(text, width):
@@ -74,9 +76,9 @@ def _remarks(one, first):
     """What is to be said of a link that is not well, below its row."""
     lines = []
     if first:
-        lines.append("      The first broken link: stage %d of %d, %s." % (one["stage"], STAGES, LINKS[one["link"]][1]))
+        lines.append("      First broken link, stage %d: %s." % (one["stage"], LINKS[one["link"]][1]))
     for part in one["message"].splitlines():
-        lines += textwrap.wrap(printable(part), WIDEST, initial_indent="      ", subsequent_indent="      ")
+        lines += textwrap.wrap(printable(part), SENTENCE, initial_indent="      ", subsequent_indent="      ")
     # A command stays in one line, so that it can be copied.
     return lines + (["      Next: %s" % printable(one["next"])] if one["next"] else [])
 

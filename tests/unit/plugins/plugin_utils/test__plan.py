@@ -87,7 +87,7 @@ def test_certificates_are_asked_for_where_the_site_has_one():
     assert plan["certificates"] == [
         {
             "site": "shop",
-            "what": "shop on port 8443",
+            "what": "shop:8443",
             "port": 8443,
             "names": ["shop.example.com"],
             "trusted": False,
