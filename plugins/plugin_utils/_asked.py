@@ -57,9 +57,7 @@ def taken_route(routes, path):
 
 
 def path_of(routes, route):
-    """A path that takes this route of a derived site; None where none is known."""
-    if route["match"] == "regex":
-        return None
+    """A path that takes this route of a derived site; None where none is known, as of an expression, which is no path itself."""
     own = route["path"]
     if route["files"] and route["match"] == "prefix" and not own.endswith("/"):
         own += "/"
