@@ -68,6 +68,11 @@ def test_the_host_measures_services_by_both_their_sets():
     assert plan["certificates"] == []
 
 
+def test_an_app_with_one_set_has_nothing_that_says_which_serves():
+    (service,) = host_plan(resolve([{**APPS[0], "strategy": "restart"}], []), OPTIONS)["services"]
+    assert (service["flag"], service["green"]) == (None, [])
+
+
 def test_the_host_is_told_nothing_of_environments_and_of_the_sites_own_checks():
     told = json.dumps(host_plan(model(), OPTIONS))
     assert "hunter22" not in told
