@@ -55,8 +55,9 @@ AT_ONCE = 8
 # A limit of requests per second has let the next one through after this many seconds; so long is waited before asking again.
 PAUSE = 1.0
 TOO_MANY = 429
-LONGEST = 600
-EXCERPT = 150
+# Of an answer's body so much is looked through, and of a message so much is told: secrets are taken out before it is cut.
+EXCERPT = 4000
+LONGEST = 500
 # A line of `ufw status verbose` that lets everybody through to a port: 80, 80/tcp, 80,443/tcp (Nginx Full). Not one for IPv6 alone.
 OPENS = r"(?m)^(?:[0-9,]+,)?%d(?:,[0-9,]+)?(?:/tcp)?(?: \((?!v6)[^()]*\))? +(?:ALLOW|LIMIT) IN +Anywhere"
 
@@ -121,11 +122,8 @@ class Cleaner:
     def _text(self, text):
         for secret in self._secrets:
             text = text.replace(secret, MASK)
-        return shortened(redact(text), LONGEST)
-
-
-def shortened(text, most):
-    return text if len(text) <= most else text[: most - 1] + "…"
+        text = redact(text)
+        return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
 # --- Questions to a server ----------------------------------------------------------------------------------------
@@ -215,10 +213,10 @@ def authority(address):
     return "[%s]" % address if ":" in address else address
 
 
-def ask_running(ask, successes, timeout, patient=True, clock=time.monotonic, sleep=time.sleep):
+def ask_running(ask, successes, timeout, clock=time.monotonic, sleep=time.sleep):
     """([answer, ...], whether the last says no more than "too many"): until so many good ones came running, or a bad one.
 
-    timeout: seconds of each question.   patient: whether a 429 is waited out, for as long: it tells nothing of what was asked for.
+    timeout: seconds of each question. For as long a 429 is waited out: it tells nothing of what was asked for.
     """
     deadline = Deadline(timeout, clock)
     answers, good = [], 0
@@ -226,7 +224,7 @@ def ask_running(ask, successes, timeout, patient=True, clock=time.monotonic, sle
         answer = ask(timeout)
         answers.append(answer)
         limited = not answer.ok and answer.status == TOO_MANY
-        if limited and patient and deadline.remaining() > PAUSE:
+        if limited and deadline.remaining() > PAUSE:
             sleep(PAUSE)
         elif not answer.ok:
             return answers, limited
@@ -259,9 +257,9 @@ def measure(asked, options, ask=None, clock=time.monotonic, sleep=time.sleep):
         return unknown(asked["link"], asked["what"], message, **told)
     message = answer.message
     if asked["link"] == "check" and answer.body.strip():
-        message += ". It says: %s" % shortened(" ".join(answer.body.split()), EXCERPT)
+        message += ". It says: %s" % " ".join(answer.body[:EXCERPT].split())
     if len(answers) > 1:
-        message += " (answer %d, after %d good ones)" % (len(answers), sum(one.ok for one in answers))
+        message = "After %d good answers: %s" % (sum(one.ok for one in answers), message)
     result = str(answer.status) if answer.cause in ("bad_status", "not_upgraded") else answer.cause.replace("_", " ")
     return finding(
         asked["link"],
@@ -289,7 +287,7 @@ def _limited(asked, answers):
     else:
         whose = "a limit of the app itself, as its route has none"
         mend = next_command(asked, "bad_status")
-    message = "%s: too many requests (429) after %d good answers. That is %s, and no outage" % (
+    message = "%s: too many requests (429); good answers before: %d. That is %s, and no outage" % (
         asked["what"],
         good,
         whose,

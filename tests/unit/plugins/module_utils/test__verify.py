@@ -107,7 +107,7 @@ class TestRunning:
     def test_the_first_bad_answer_decides(self):
         found, left, _now = asking([GOOD, REFUSED, GOOD, GOOD], 3)
         assert (found["state"], found["cause"], found["result"], len(left)) == ("broken", "refused", "refused", 2)
-        assert found["message"].endswith("(answer 2, after 1 good ones)")
+        assert found["message"].startswith("After 1 good answers: http://x: connection refused")
 
     def test_a_limit_of_requests_is_waited_out(self):
         found, _left, now = asking([GOOD, LIMITED, LIMITED, GOOD], 2)
@@ -124,7 +124,7 @@ class TestRunning:
         found, _left, now = asking([GOOD] + [LIMITED] * 20, 2, an_entry(limit=limit), 3.0)
         assert (found["state"], found["cause"], found["result"]) == ("broken", "rate_limited", "429, rate limit")
         assert words in found["message"]
-        assert "after 1 good answers" in found["message"]
+        assert "good answers before: 1." in found["message"]
         assert now <= 3.0
 
     def test_a_limit_that_is_expected_is_an_answer_like_any_other(self):
@@ -357,6 +357,14 @@ def test_secrets_are_taken_out_of_findings():
         assert secret not in told
     # Short ones would take out too much.
     assert "4711" in told
+
+
+def test_a_long_answer_is_cut_when_the_secrets_are_out():
+    answer = CLOSED._replace(body="x " * 220 + "secret-of-the-scenario " * 40)
+    message = Cleaner(["secret-of-the-scenario"]).clean(asking([answer])[0])["message"]
+    assert len(message) == 500
+    assert "***" in message
+    assert "secre" not in message
 
 
 @given(st.text(min_size=6).filter(lambda text: text.strip() and "*" not in text), st.text(), st.text())
