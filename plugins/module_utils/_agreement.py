@@ -6,9 +6,43 @@ from __future__ import annotations
 
 import re
 
+from ansible_collections.gatehouse.webapp.plugins.module_utils import _processes
+from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
+from ansible_collections.gatehouse.webapp.plugins.module_utils._gated import Service
+from ansible_collections.gatehouse.webapp.plugins.module_utils._listeners import Listeners
+from ansible_collections.gatehouse.webapp.plugins.module_utils._services import Systemd
+
 UPSTREAM = re.compile(r"\bupstream\s+(\S+)\s*\{([^}]*)\}")
 SERVER = re.compile(r"\bserver\s+(?:\[[^]]*\]|[^\s:;]+):(\d+)([^;]*);")
 COMMENT = re.compile(r"#[^\n]*")
+
+
+def compare(instances, upstream, run):
+    """[agreement, ...] of the services [{name, port}, ...], as they run now. upstream: nginx's for them; None: it is not asked."""
+    proxied = ports_of_nginx(upstream, run) if upstream else None
+    manager, listeners = Systemd(run), Listeners()
+    found = []
+    for instance in instances:
+        service = Service(instance["name"], instance["port"])
+        manager.check_name(service.name)
+        pid = manager.state(service.name).pid
+        told = _processes.environment(pid).get("PORT") if pid else None
+        found.append(agreement(service, told, listeners.ports_of(listeners.pids_of_unit(service.name)), proxied))
+    return found
+
+
+def ports_of_nginx(upstream, run):
+    status, out, err = run(["nginx", "-T", "-q"])
+    if status:
+        raise GatehouseError("nginx can't tell its configuration: %s" % err.strip(), cause="no_nginx", hint="nginx -t")
+    ports = upstream_ports(out, upstream)
+    if ports is None:
+        raise GatehouseError(
+            "nginx has no upstream %s" % upstream,
+            cause="no_upstream",
+            hint="ansible-playbook site.yml --tags nginx_proxy   # or: nginx -T | grep upstream",
+        )
+    return ports
 
 
 def upstream_ports(configuration, name):

@@ -14,11 +14,11 @@ import os
 import re
 import socket
 import ssl
-import subprocess
 import threading
 import time
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils import _nginx_blocks
+from ansible_collections.gatehouse.webapp.plugins.module_utils._commands import run
 from ansible_collections.gatehouse.webapp.plugins.module_utils._listeners import LISTEN, Listeners
 from ansible_collections.gatehouse.webapp.plugins.module_utils._lock import Lock
 from ansible_collections.gatehouse.webapp.plugins.module_utils._nginx import (
@@ -95,20 +95,6 @@ def ask(questions, deadline):
         elif name not in failures:
             failures[name] = "no answer in time"
     return given, dict(failures)
-
-
-def run(argv, seconds):
-    """(status, output, messages) of a command; 124 for one that did not end in its time, 127 for one that is not there."""
-    environment = dict(os.environ, LC_ALL="C", PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-    try:
-        done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, env=environment, timeout=seconds, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return 124, "", "%s did not end within %g s" % (argv[0], seconds)
-    except OSError as error:
-        return 127, "", str(error)
-    return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
 
 
 class Witness:

@@ -257,6 +257,7 @@ class Gate:
 # What to type when a probe fails, by its cause.
 HINTS = {
     "bad_body": "curl -si '%(url)s'",
+    "bad_header": "curl -si '%(url)s'",
     "bad_status": "curl -si '%(url)s'",
     "dns": "getent ahosts %(host)s",
     "not_http": "ss -ltnp 'sport = :%(port)d'   # who listens there?",

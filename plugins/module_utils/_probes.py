@@ -36,6 +36,7 @@ CAUSES = (
     "not_http",
     "bad_status",
     "bad_body",
+    "bad_header",
     "not_upgraded",
 )
 
@@ -69,12 +70,14 @@ class Expectation:
 
     status: list of accepted codes.   json: keys that the answer's object must hold, with these values, nested
     objects compared the same way; other keys don't matter.   text: text that the body must contain.
+    headers: headers that it must have, with these values; one that must not be there has an empty one.
     """
 
-    def __init__(self, status=(200,), json=None, text=None):
+    def __init__(self, status=(200,), json=None, text=None, headers=None):
         self.status = list(status)
         self.json = json
         self.text = text
+        self.headers = headers or {}
 
     @property
     def reads_body(self):
@@ -83,6 +86,10 @@ class Expectation:
     def judge(self, status, headers, body):
         if status not in self.status:
             raise ProbeFailure("bad_status", "it " + self._status_complaint(status, headers), status, headers, body)
+        for name, value in self.headers.items():
+            got = headers.get(name.lower(), "")
+            if got != value:
+                raise ProbeFailure("bad_header", header_complaint(name, value, got), status, headers, body)
         if self.text is not None and self.text not in body:
             raise ProbeFailure("bad_body", "its body lacks the text %r" % self.text, status, headers, body)
         if self.json is not None:
@@ -104,6 +111,13 @@ class Expectation:
                 wanted,
             )
         return "answered %d, not %s" % (status, wanted)
+
+
+def header_complaint(name, wanted, got):
+    """What is wrong with a header of an answer, as words. Empty: it is not there."""
+    if not wanted:
+        return "it has the header %s: %s, which should not be there" % (name, got)
+    return "its header %s is %s, not %s" % (name, got or "missing", wanted)
 
 
 def json_difference(expected, actual, path=""):
@@ -408,7 +422,11 @@ def _read_head(reader, method):
 
 
 def _header_dict(response):
-    return {name.lower(): value for name, value in response.getheaders()}
+    """By name in lower case. One that came several times has all its values, as a browser puts them together."""
+    headers = {}
+    for name, value in response.getheaders():
+        headers[name.lower()] = "%s, %s" % (headers[name.lower()], value) if name.lower() in headers else value
+    return headers
 
 
 def _http_once(url, method, headers, body, tls, deadline, connect):

@@ -71,17 +71,8 @@ hint:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gatehouse.webapp.plugins.module_utils import _processes
-from ansible_collections.gatehouse.webapp.plugins.module_utils._agreement import (
-    agreement,
-    describe,
-    next_step,
-    upstream_ports,
-)
+from ansible_collections.gatehouse.webapp.plugins.module_utils._agreement import compare, describe, next_step
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
-from ansible_collections.gatehouse.webapp.plugins.module_utils._gated import Service
-from ansible_collections.gatehouse.webapp.plugins.module_utils._listeners import Listeners
-from ansible_collections.gatehouse.webapp.plugins.module_utils._services import Systemd
 
 ARGUMENTS = dict(
     instances=dict(
@@ -94,38 +85,10 @@ ARGUMENTS = dict(
 )
 
 
-def compare(params, run):
-    """[agreement, ...] of the services, as they run now."""
-    proxied = ports_of_nginx(params["upstream"], run) if params["upstream"] else None
-    manager, listeners = Systemd(run), Listeners()
-    found = []
-    for instance in params["instances"]:
-        service = Service(instance["name"], instance["port"])
-        manager.check_name(service.name)
-        pid = manager.state(service.name).pid
-        told = _processes.environment(pid).get("PORT") if pid else None
-        found.append(agreement(service, told, listeners.ports_of(listeners.pids_of_unit(service.name)), proxied))
-    return found
-
-
-def ports_of_nginx(upstream, run):
-    status, out, err = run(["nginx", "-T", "-q"])
-    if status:
-        raise GatehouseError("nginx can't tell its configuration: %s" % err.strip(), cause="no_nginx", hint="nginx -t")
-    ports = upstream_ports(out, upstream)
-    if ports is None:
-        raise GatehouseError(
-            "nginx has no upstream %s" % upstream,
-            cause="no_upstream",
-            hint="ansible-playbook site.yml --tags nginx_proxy   # or: nginx -T | grep upstream",
-        )
-    return ports
-
-
 def main():
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
-        found = compare(module.params, module.run_command)
+        found = compare(module.params["instances"], module.params["upstream"], module.run_command)
     except GatehouseError as error:
         module.fail_json(**error.result())
     wrong = [each for each in found if not each["ok"]]

@@ -35,6 +35,7 @@ def check(apps, sites, problems):
     _tls.check_together(sites, problems)
     _check_server_names(sites, problems)
     _check_routes(sites, [app for _place, app in apps], problems)
+    _check_questions(sites, problems)
 
 
 def _check_app(place, app, problems):
@@ -350,6 +351,22 @@ def _check_server_names(sites, problems):
                 defaults.setdefault(port, site)
             for name in names:
                 owners.setdefault((name, port), site)
+
+
+def _check_questions(sites, problems):
+    """What a site's own checks send and expect fits their method."""
+    for place, site in sites:
+        for index, asked in enumerate(site["verify"] or []):
+            here = "%s.verify[%s]" % (place, index if asked["path"] is None else asked["path"])
+            sent = [key for key in ("json", "body") if asked[key] is not None]
+            if len(sent) > 1:
+                problems.append("%s: has json and body, which exclude each other. Keep one" % here)
+            elif sent and asked["method"] in ("GET", "HEAD"):
+                problems.append("%s.%s: %s sends none. Write: method: POST" % (here, sent[0], asked["method"]))
+            expect = asked["expect"] or {}
+            awaited = [key for key in ("json", "text") if expect.get(key)]
+            if awaited and asked["method"] == "HEAD":
+                problems.append("%s.expect.%s: an answer to HEAD has no body. Write: method: GET" % (here, awaited[0]))
 
 
 def _check_routes(sites, apps, problems):

@@ -12,7 +12,7 @@ import os
 import re
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
-from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _schema, _tls
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _asked, _schema, _tls
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._checks import (
     ROUTE_PRESETS,
     ROUTE_TARGETS,
@@ -60,6 +60,8 @@ def resolve(apps, sites, directory=""):
         "opened_ports": _derive_opened_ports(sites),
         "exposed_ports": [port for app in apps for port in _derive_exposed_ports(app)],
         "probes": probes,
+        "preflights": [asked for site in sites for asked in _asked.preflights(site, _way_to(site))],
+        "checks": [asked for site in sites for asked in _asked.checks(site, _way_to(site))],
         "local_sources": [source for app in apps for source in _derive_local_sources(app)],
     }
 
@@ -385,7 +387,6 @@ def _derive_opened_ports(sites):
 
 def _derive_probes(site, apps):
     """What to ask of each app through this site, as it is written."""
-    _key, port, scheme = listens(site)[-1]
     by_name = {app["name"]: app for app in apps}
     routes = site["routes"]
     health_paths = _health_paths(routes, by_name)
@@ -403,19 +404,27 @@ def _derive_probes(site, apps):
         websocket = (app["websocket"] or {}).get("path")
         ways = [public for public, route in ways_to(routes, name, websocket or "") if websocket and route["websocket"]]
         probes.append(
-            {
-                "site": site["name"],
-                "host": _probe_host([name.lower() for name in site["server_names"]]),
-                "scheme": scheme,
-                "port": port,
-                "trusted": _tls.derive(site)["trusted"],
-                "app": name,
-                "path": health_paths[name][1] + app["health"]["path"] if name in health_paths else None,
-                "websocket": ways[0] if ways else None,
-                "health": {key: value for key, value in app["health"].items() if key not in HEALTH_REQUEST},
-            }
+            dict(
+                _way_to(site),
+                app=name,
+                path=health_paths[name][1] + app["health"]["path"] if name in health_paths else None,
+                websocket=ways[0] if ways else None,
+                health={key: value for key, value in app["health"].items() if key not in HEALTH_REQUEST},
+            )
         )
     return probes
+
+
+def _way_to(site):
+    """What leads to a site, as it is written or derived."""
+    _key, port, scheme = listens(site)[-1]
+    return {
+        "site": site["name"],
+        "host": _probe_host([name.lower() for name in site["server_names"]]),
+        "scheme": scheme,
+        "port": port,
+        "trusted": _tls.derive(site)["trusted"],
+    }
 
 
 def _probe_host(server_names):

@@ -278,6 +278,13 @@ def check_auth_hash(value):
     return "is not the hash of a password (openssl passwd -6 makes one)"
 
 
+def check_sent_header(value):
+    """The name of a header that who asks may set: not one that says where the question goes and how long it is."""
+    if value.lower() in ("host", "connection", "content-length", "transfer-encoding", "upgrade"):
+        return "is set by who asks"
+    return None if re.fullmatch(HEADER_NAME, value) else "is not a header's name"
+
+
 def check_address(value):
     """HOST:PORT, with an IPv6 host in brackets."""
     host, colon, port = value.rpartition(":")
@@ -772,6 +779,36 @@ MAINTENANCE = {
     "allow": dict(type="list", elements="str", default=[], example=["192.0.2.0/24"], check=check_network),
 }
 
+EXPECT = {
+    "status": dict(type="list", elements="int", default=[200], example=[200, 204], check=between(100, 599)),
+    "json": dict(type="dict", default={}, example={"status": "ok"}),
+    "text": dict(type="str", example="Welcome"),
+    "headers": dict(
+        type="dict",
+        default={},
+        texts=True,
+        example={"Cache-Control": "no-store"},
+        value_example="no-store",
+        check=check_line,
+        names=matching(HEADER_NAME, "is not a header's name"),
+    ),
+}
+
+CHECK = {
+    "path": dict(QUERY_PATH, required=True, example="/api/login"),
+    "method": dict(
+        type="str",
+        default="GET",
+        example="POST",
+        check=matching(r"[A-Z]+", "is not a method in capital letters"),
+        suggest=lambda value: re.sub(r"[^A-Z]", "", value.upper()),
+    ),
+    "headers": dict(HEADERS, example={"Accept": "application/json"}, names=check_sent_header),
+    "json": dict(type="dict", no_log=True, example={"user": "probe"}),
+    "body": dict(type="str", no_log=True, example="user=probe"),
+    "expect": dict(type="dict", options=EXPECT, default={}, example={"status": [200], "json": {"status": "ok"}}),
+}
+
 SITE = {
     "name": dict(
         type="str",
@@ -815,6 +852,13 @@ SITE = {
         options=ROUTE,
         required=True,
         example=[{"path": "/", "app": "chat-api"}],
+    ),
+    "verify": dict(
+        type="list",
+        elements="dict",
+        options=CHECK,
+        default=[],
+        example=[{"path": "/api/items", "expect": {"json": {"status": "ok"}}}],
     ),
     "raw": dict(type="str", example="error_page 404 /404.html;", check=check_raw),
 }

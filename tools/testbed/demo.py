@@ -106,15 +106,14 @@ def task_name(line):
 
 
 def read_play(lines):
-    """What a play's output says: how many tasks ran and changed something, and the names of the checks that passed."""
+    """What a play's output says: how many tasks ran and changed something, and the checks that passed."""
     verified = []
-    task = None
     totals = {"ok": 0, "changed": 0}
     for line in lines:
-        task = task_name(line) or task
-        if line.startswith("ok: ") and task and task.startswith("verify : Stage"):
-            name = task.split(" : ", 1)[1]
-            verified += [name] if name not in verified else []
+        # A row of the table that verify prints: mark, host, link, what, result and milliseconds.
+        row = re.search(r"✔ \S+ +(\S.*\S)  +\S.*", line)
+        if row:
+            verified.append(re.sub(r"  +", "  ", row.group(1)))
         recap = re.match(r"\S+ +: ok=(\d+) +changed=(\d+)", line)
         if recap:
             totals["ok"] += int(recap.group(1))

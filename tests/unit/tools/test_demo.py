@@ -10,13 +10,15 @@ TASK [gatehouse.webapp.ufw : Open the ports] ****
 changed: [app1]
 TASK [gatehouse.webapp.ufw : Look] ****
 ok: [app1]
-TASK [gatehouse.webapp.verify : Stage 1 of 2, each app] ****
-ok: [app1] => (item=8000)
-ok: [app1] => (item=8001)
-TASK [gatehouse.webapp.verify : Ask the certificate] ****
-skipping: [app1]
-TASK [gatehouse.webapp.verify : Stage 2 of 2, through nginx] ****
-ok: [app1]
+TASK [gatehouse.webapp.verify : Say what was measured] ****
+ok: [app1] =>
+    msg:
+    - '    host  link   what               result        ms'
+    - '  ✔ app1  port   shop@8000.service  holds 8000     1'
+    - '  ? app1  firewall  UFW  not judged'
+    - '  ✔ app1  proxy  shop.example.com/health  200     12'
+    - ''
+    - 'app1: 2 well, 1 not judged.'
 PLAY RECAP ****
 app1                       : ok=12   changed=3    unreachable=0    failed=0    skipped=4    rescued=0    ignored=0
 """
@@ -26,7 +28,7 @@ def test_a_play_is_read():
     assert demo.read_play(OUTPUT.splitlines()) == {
         "ok": 12,
         "changed": 3,
-        "verified": ["Stage 1 of 2, each app", "Stage 2 of 2, through nginx"],
+        "verified": ["port  shop@8000.service  holds 8000", "proxy  shop.example.com/health  200"],
     }
 
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from ansible_collections.gatehouse.webapp.plugins.module_utils import _evidence
+from ansible_collections.gatehouse.webapp.plugins.module_utils import _commands
 from ansible_collections.gatehouse.webapp.plugins.module_utils._evidence import (
     Witness,
     ask,
@@ -66,7 +66,7 @@ class TestRun:
         def hang(argv, timeout, **_options):
             raise subprocess.TimeoutExpired(argv, timeout)
 
-        monkeypatch.setattr(_evidence.subprocess, "run", hang)
+        monkeypatch.setattr(_commands.subprocess, "run", hang)
         assert run(["nginx", "-T"], 4) == (124, "", "nginx did not end within 4 s")
 
 

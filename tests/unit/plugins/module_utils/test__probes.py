@@ -98,6 +98,11 @@ def test_a_good_answer(serve):
     assert "Connection: close\r\n" in request
 
 
+def test_headers_that_must_be_there_and_one_that_must_not(serve):
+    expectation = Expectation(headers={"X-Made-By": "test", "X-Powered-By": ""})
+    assert probe_http(serve(answer(x_made_by="test")).url(), PATIENCE, expectation).ok
+
+
 def test_method_headers_host_and_body_are_sent(serve):
     server = serve(OK)
     probe_http(server.url(), PATIENCE, method="POST", headers={"Host": "shop.example.com", "X-A": "b"}, body=b"hello")
@@ -117,6 +122,10 @@ def test_method_headers_host_and_body_are_sent(serve):
         (answer(body=b"sick"), Expectation(text="well"), "bad_body", "lacks the text 'well'"),
         (answer(body=b"<html>"), Expectation(json={"a": 1}), "bad_body", "is not JSON"),
         (answer(body=b'{"a": 2}'), Expectation(json={"a": 1}), "bad_body", "a = 2, not 1"),
+        (answer(X_A="b"), Expectation(headers={"X-A": "c"}), "bad_header", "its header X-A is b, not c"),
+        (answer(), Expectation(headers={"X-A": "c"}), "bad_header", "its header X-A is missing, not c"),
+        (answer(X_A="b"), Expectation(headers={"X-A": ""}), "bad_header", "X-A: b, which should not be there"),
+        (answer(X_A="b", x_a="b"), Expectation(headers={"X-A": "b"}), "bad_header", "X-A is b, b, not b"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", Expectation(), "not_http", "does not speak HTTP"),
         (b"", Expectation(), "reset", "was cut before the answer was complete"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", Expectation(text="x"), "reset", "was cut"),

@@ -64,7 +64,8 @@ def test_example_inventory():
 
 
 def test_nothing_makes_an_empty_model():
-    empty = {"apps": [], "sites": [], "opened_ports": [], "exposed_ports": [], "probes": [], "local_sources": []}
+    empty = {"apps": [], "sites": [], "opened_ports": [], "exposed_ports": [], "probes": []}
+    empty.update(preflights=[], checks=[], local_sources=[])
     assert resolve(None, None) == resolve([], []) == empty
 
 

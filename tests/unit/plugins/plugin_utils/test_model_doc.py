@@ -29,6 +29,8 @@ SCHEMAS = {
     "webapp_sites[].routes[].auth_basic": _schema.AUTH_BASIC,
     "webapp_sites[].routes[].cors": _schema.CORS,
     "webapp_sites[].routes[].retries": _schema.RETRIES,
+    "webapp_sites[].verify[]": _schema.CHECK,
+    "webapp_sites[].verify[].expect": _schema.EXPECT,
 }
 
 
@@ -121,7 +123,8 @@ def test_derived_keys_are_described():
         "name": "a", "runtime": "uvicorn", "port": 8000, "health": {"path": "/"}, "source": {"directory": "."},
         "uvicorn": {"target": "a:b"}, "requires": [{"tcp": "db:1"}], "expose": ["192.0.2.20"],
     }  # fmt: skip
-    model = resolve([app], [{"name": "s", "default": True, "routes": [{"path": "/", "app": "a"}]}])
+    route = {"path": "/", "app": "a", "cors": {"origins": ["https://a.example"]}}
+    model = resolve([app], [{"name": "s", "default": True, "routes": [route], "verify": [{"path": "/"}]}])
     derived = DOC[DOC.index("## What is derived") :]
     for key in set(model["apps"][0]) - set(_schema.APP):
         assert "`apps[].%s`" % key in derived
