@@ -171,7 +171,7 @@ class Preflight:
 def question(asked, options):
     """The question of a plan's entry, as a function of the seconds it may take."""
     url = "%s://%s:%d%s" % (asked["scheme"], authority(asked["address"]), asked["port"], asked["path"])
-    tls = Tls(options["validate_certs"] and asked["trusted"], server_name=asked["host"])
+    tls = Tls(options["validate_certs"] and asked["trusted"], options["ca_path"], asked["host"])
     headers = {"Host": asked["host"]} if asked["host"] else {}
     if asked["link"] == "websocket":
         url = re.sub("^http", "ws", url)

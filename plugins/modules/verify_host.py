@@ -44,6 +44,11 @@ options:
         self-signed or a staging certificate need not.
     type: bool
     default: true
+  ca_path:
+    description:
+      - A file on the control node with the authorities (PEM) to trust there instead of its own, for sites whose certificates are of an
+        authority of your own. The host trusts whom it trusts.
+    type: path
   fail_days:
     description: A served certificate with fewer days left is a broken link.
     type: float
@@ -179,6 +184,7 @@ ARGUMENTS = dict(
     address=dict(type="str"),
     firewall=dict(type="bool", default=True),
     validate_certs=dict(type="bool", default=True),
+    ca_path=dict(type="path"),
     fail_days=dict(type="float", default=3.0),
     warn_days=dict(type="float", default=14.0),
     successes=dict(type="int", default=1),

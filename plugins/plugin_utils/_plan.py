@@ -68,7 +68,9 @@ def _texts(value):
 
 
 def _patience(options):
-    return {key: options[key] for key in ("successes", "timeout", "validate_certs", "warn_days", "fail_days")}
+    kept = {key: options[key] for key in ("successes", "timeout", "validate_certs", "warn_days", "fail_days")}
+    # The file is the control node's. The host trusts whom it trusts.
+    return dict(kept, ca_path=None)
 
 
 def _ports(model):

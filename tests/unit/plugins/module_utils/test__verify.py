@@ -21,7 +21,14 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._verify import (
     question,
 )
 
-OPTIONS = {"successes": 1, "timeout": 10.0, "validate_certs": True, "warn_days": 14.0, "fail_days": 3.0}
+OPTIONS = {
+    "successes": 1,
+    "timeout": 10.0,
+    "validate_certs": True,
+    "ca_path": None,
+    "warn_days": 14.0,
+    "fail_days": 3.0,
+}
 GOOD = Answer(True, None, "http://x answered 200", 0.003, 200, {}, "")
 LIMITED = Answer(False, "bad_status", "http://x: it answered 429, not 200", 0.001, 429, {}, "")
 CLOSED = Answer(False, "bad_status", "http://x: it answered 503, not 200", 0.001, 503, {}, "")
