@@ -60,9 +60,10 @@ class ActionModule(ActionBase):
         for app, of_model in zip(asked["apps"], model["apps"]):
             app.update(least_versions(of_model))
         problems = sources(unreadable(model["local_sources"])) + judge(asked, evidence)
-        result.update(report(task_vars["inventory_hostname"], problems, options["only_warn"]))
+        told = report(task_vars["inventory_hostname"], problems, options["only_warn"])
+        told["warnings"] = result.get("warnings", []) + told.get("warnings", [])
         # Its message is for people, as that of a debug.
-        result.update(changed=False, _ansible_verbose_always=True)
+        result.update(told, changed=False, _ansible_verbose_always=True)
         return result
 
 

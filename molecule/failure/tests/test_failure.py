@@ -236,15 +236,15 @@ def test_a_syntax_error_in_nginx_never_goes_live(serves):
 
 
 def test_a_site_that_nginx_refuses_stops_the_release_that_came_with_it(serves):
-    """A certificate that is not there: only nginx can tell, and it is asked before anything has changed."""
+    """A directive that there is not: only nginx can tell, and it is asked before anything has changed."""
 
     def change(app, site, _model):
-        app["env"]["VERSION"] = "with-tls"
-        site["tls"] = {"mode": "files", "certificate": "/etc/ssl/nowhere.pem", "key": "/etc/ssl/nowhere.key"}
+        app["env"]["VERSION"] = "with-raw"
+        site["routes"][0]["raw"] = "no_such_directive on;"
 
     run = deploy(change)
     assert run.failure["cause"] == "config_invalid"
-    assert "/etc/ssl/nowhere.pem" in run.failure["msg"]
+    assert "no_such_directive" in run.failure["msg"]
     assert run.changed == []
 
 

@@ -94,6 +94,11 @@ def test_a_host_that_is_ready():
     assert result["msg"] == "app1 is ready for a deploy: nothing is in its way."
 
 
+def test_what_ansible_warns_of_is_kept():
+    seen = {"evidence": copy.deepcopy(EVIDENCE), "changed": False, "warnings": ["an old interpreter"]}
+    assert run(Action(seen=seen))["warnings"] == ["an old interpreter"]
+
+
 def test_everything_is_told_at_once_of_here_and_there(elsewhere):
     elsewhere["chat.gatehouse.dev"] = ["203.0.113.9"]
     seen = copy.deepcopy(EVIDENCE)
