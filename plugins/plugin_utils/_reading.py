@@ -197,8 +197,8 @@ def _wrong(here, key, entry, value, sentence):
 
 def _suggestion(entry, value):
     """What the value was probably meant to be, if that is right; None where it can't be told."""
-    if entry["type"] == "list" and entry.get("elements") == "int" and type(value) is int:
-        return value if not entry["check"](value) else None
+    if entry["type"] == "list" and entry.get("elements") == "int" and isinstance(value, int):
+        return None if isinstance(value, bool) or entry["check"](value) else value
     if not isinstance(value, str) or entry.get("elements", "str") != "str" or entry.get("no_log"):
         return None
     candidates = [entry["suggest"](value) if "suggest" in entry else None]
