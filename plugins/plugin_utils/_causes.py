@@ -56,7 +56,7 @@ CAUSES = {
     "rate_limited": "nginx refuses requests over the route's rate",
     "wrong_upstream": "nginx sends the app's requests elsewhere",
     "upstream_unreachable": "The proxy can't reach the app's host",
-    "hosted_unreachable": "A hosted app takes no connections",
+    "hosted_unreachable": "A hosted app can't be connected to",
     "upstream_cut": "The app cuts connections before its answer is complete",
     "port_taken": "A stranger has the app's port",
     "wrong_port": "The app listens on another port",

@@ -97,9 +97,11 @@ def _certificate(case, app, served):
     if served["ok"] and left is not None and left < EXPIRES_SOON:
         words = "The certificate of %s expires in %s, on %s." % (host, span_words(left), day_words(served["ends"]))
         yield finding("certificate_expiring", "tls", "risk", words, confidence=95, **common)
-    for codes, cause, effect, sentence in CERTIFICATES:
-        if served["code"] in codes:
-            yield finding(cause, "tls", effect, sentence % host, confidence=96, **common)
+    if served["ok"]:
+        return
+    known = [(cause, effect, words) for codes, cause, effect, words in CERTIFICATES if served["code"] in codes]
+    for cause, effect, words in known or [("hosted_unreachable", "outage", "TLS with %s fails.")]:
+        yield finding(cause, "tls", effect, words % host, confidence=96, **common)
 
 
 def _health(case, app):

@@ -316,6 +316,16 @@ def check_field(value):
     return None if re.fullmatch(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*", value) else "is not the name of a field"
 
 
+def check_origin_url(value):
+    found = re.fullmatch(r"https?://(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::([0-9]+))?", value)
+    if not found:
+        return (
+            "is not http(s)://HOST in lower case, with a port or without, and nothing after it (paths are said by `health` "
+            "and by routes)"
+        )
+    return None if not found.group(1) or 1 <= int(found.group(1)) <= 65535 else "has no port from 1 to 65535"
+
+
 def suggest_origin_url(value):
     address = re.match(r"(?:(https?)://)?([A-Za-z0-9.-]+(?::[0-9]+)?)", value.strip())
     return "%s://%s" % (address.group(1) or "https", address.group(2).lower()) if address else None
@@ -572,10 +582,7 @@ APP = {
         type="str",
         only=("external",),
         example="https://api.example.com",
-        check=matching(
-            r"https?://(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?",
-            "is not http(s)://HOST in lower case, with a port or without, and nothing after it (paths are said by `health` and by routes)",
-        ),
+        check=check_origin_url,
         suggest=suggest_origin_url,
     ),
     "deploy_hook": dict(SECRET_URL, only=("external",), example="https://api.example.com/deploy/..."),

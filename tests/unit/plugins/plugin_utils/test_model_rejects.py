@@ -241,6 +241,7 @@ STATUS = {"url": "https://host.example/s3cret", "json": {"state": "live"}}
         ({"port": 8000}, "", ["has url and port, which exclude each other"]),
         ({"url": "shop.example/"}, ".url", ["is not http(s)://HOST in lower case", "Write: url: 'https://shop.example'"]),
         ({"url": "https://Shop.example/api"}, ".url", ["paths are said by `health`", "Write: url: 'https://shop.example'"]),
+        ({"url": "https://shop.example:99999"}, ".url", ["has no port from 1 to 65535", "Write: url: 'https://api.example.com'"]),
         ({"hosts": ["192.0.2.1"]}, ".hosts", ["this one is at its url. Leave it out"]),
         ({"instances": 2}, ".instances", ["for an app on ports"]),
         ({"balance": {"method": "hash"}}, ".balance", ["for an app on ports"]),
