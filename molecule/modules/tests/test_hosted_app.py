@@ -15,7 +15,7 @@ SECRET = "a-very-secret"
 @pytest.fixture
 def hosting(host):
     """The hosting's address, and its app as new."""
-    host.check_output("systemctl stop hosting; systemd-run --unit=hosting python3 /opt/hosting.py 8100")
+    host.check_output("systemctl restart hosting")
     host.check_output("timeout 60 sh -c 'until curl -sfo /dev/null http://127.0.0.1:8100/health; do sleep 0.1; done'")
     return "http://%s:8100" % host.check_output("hostname -I").split()[0]
 
