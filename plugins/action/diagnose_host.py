@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.modules.diagnose_host import ARGUMENTS
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._diagnosis import diagnose
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils._hosted import of_hosted
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._model import resolve
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._outside import SSH, ahead, from_outside, reached
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._wanted import wanted
@@ -33,13 +35,17 @@ class ActionModule(ActionBase):
             return result
         headers = {**asked["headers"], **options["headers"]}
         begun = time.time()
-        seen = self._execute_module(module_args={**options, **asked, "headers": headers}, task_vars=task_vars)
-        ended = time.time()
+        with ThreadPoolExecutor(1) as pool:
+            hosted = pool.submit(of_hosted, asked["apps"] if options["outside"] else [], headers)
+            seen = self._execute_module(module_args={**options, **asked, "headers": headers}, task_vars=task_vars)
+            ended = time.time()
         evidence = seen.pop("evidence", None)
         result.update(seen)
         if evidence is None:
             return result
         evidence["ahead"] = ahead(evidence["now"], begun, ended)
+        evidence["hosted"], more = hosted.result()
+        evidence["probes"] += more
         evidence["outside"] = self._ask(options, asked, evidence, task_vars) if options["outside"] else None
         result.update(diagnose(asked, evidence), evidence=evidence, changed=False)
         return result

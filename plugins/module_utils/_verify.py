@@ -300,7 +300,8 @@ def next_command(asked, cause):
     usual = DEFAULT_PORTS[asked["scheme"]] == asked["port"]
     host = asked["host"] or asked["address"]
     url = "%s://%s%s%s" % (asked["scheme"], host, "" if usual else ":%d" % asked["port"], asked["path"])
-    options = ["--resolve %s:%d:%s" % (host, asked["port"], authority(asked["address"]))]
+    known = host == asked["address"]
+    options = [] if known else ["--resolve %s:%d:%s" % (host, asked["port"], authority(asked["address"]))]
     if asked["link"] == "cors":
         headers = preflight_headers(asked)
         options += ["-X OPTIONS"] + ["-H '%s: %s'" % (name, headers[name]) for name in sorted(headers)]
@@ -312,7 +313,7 @@ def next_command(asked, cause):
         "port": asked["port"],
         "name": host,
     }
-    return re.sub(r"^curl ", "curl %s " % " ".join(options), hint)
+    return re.sub(r"^curl ", " ".join(["curl"] + options) + " ", hint)
 
 
 def from_here(plan, options, findings):

@@ -24,10 +24,13 @@ description:
     the gate, and serves while the others are restarted one after another, each gated. Each question of the gate is asked of the
     very worker that it is about. C(pm2 reload) is not used, since it ends the old worker once PM2's C(listen_timeout) is over,
     ready or not.
+  - With O(manager=webhook) an app that is hosted elsewhere (Render, Railway, Vercel and their like) is deployed anew by its deploy hook.
+    The hook is sent once, the hosting is asked for the deploy's end where it can be, and then the app must pass the gate at its
+    own address.
 options:
   name:
     description:
-      - The unit to restart, for example V(chat-api.service), or the PM2 app. Use this or O(instances).
+      - The unit to restart, for example V(chat-api.service), the PM2 app, or what the hosted app is called. Use this or O(instances).
     type: str
   port:
     description:
@@ -93,8 +96,11 @@ options:
     description:
       - What manages the services. With V(pm2), O(name) is a PM2 app, and its port is required. O(strategy), O(green), O(rotation),
         O(proxy), O(activate), O(enabled) and O(drain_timeout) are for V(systemd).
+      - With V(webhook), somebody else does. O(webhook) and O(http.url) are required, and O(port), O(instances), O(requires) and O(pm2)
+        are not for it either. It looks at nothing on the host it runs on, which may well be the control node. V(webhook) was added in
+        version 0.3.0, as V(pm2) was.
     type: str
-    choices: [systemd, pm2]
+    choices: [systemd, pm2, webhook]
     default: systemd
   pm2:
     description: Which PM2, with O(manager=pm2).
@@ -110,6 +116,111 @@ options:
       executable:
         description: The path of C(pm2). By default it is looked for in the system's folders.
         type: path
+  webhook:
+    description:
+      - The deploy hook, with O(manager=webhook). Who has its address can deploy, so it is a secret. It is neither logged nor returned, and
+        messages name its server alone.
+      - The hook is sent once. Where no connection could be made, nothing was sent, and that is tried again within
+        O(webhook.timeout). Once there was a connection it is not sent again, whatever happens, since each may start a deploy.
+    type: dict
+    version_added: 0.3.0
+    suboptions:
+      url:
+        description: The hook's address.
+        type: str
+        required: true
+      method:
+        description: The request's method.
+        type: str
+        default: POST
+      headers: &headers
+        description: Headers to send, name to value. They are secrets too.
+        type: dict
+      body: &body
+        description:
+          - What to send. A dictionary or list is sent as JSON with its content type, anything else as text. It is a secret too.
+        type: raw
+      status:
+        description: The status codes that accept the hook.
+        type: list
+        elements: int
+        default: [200, 201, 202, 204]
+      validate_certs: &validate_certs
+        description: Whether the certificate must be valid for the name that is asked.
+        type: bool
+        default: true
+      ca_path: &ca_path
+        description: A file of CA certificates to trust in place of the system's.
+        type: path
+      timeout:
+        description: Seconds that sending the hook may take, attempts to connect and the answer included.
+        type: float
+        default: 30
+      deploy_timeout:
+        description:
+          - Seconds that the deploy may take, from the hook's answer until O(webhook.deploy_status) says that it is done. Without that
+            it is the time in which O(webhook.version_field) must change. After it comes the gate with its O(timeout).
+        type: float
+        default: 900
+      deploy_status:
+        description:
+          - How the hosting tells whether the deploy is done. It is asked until the answer is O(webhook.deploy_status.json) and
+            O(webhook.deploy_status.text), or one of O(webhook.deploy_status.failed).
+          - An answer that is neither, or none at all, is asked for again. Status 401 and 403 end the wait.
+        type: dict
+        suboptions:
+          url:
+            description:
+              - The address to ask. C({FIELD}) in it is replaced by that field of the hook's JSON answer, with dots into nested objects and
+                lists, as in V(https://api.example.com/deploys/{deploy.id}). So it is asked for this very deploy.
+            type: str
+            required: true
+          method:
+            description: The request's method.
+            type: str
+            default: GET
+          headers: *headers
+          body: *body
+          status:
+            description: The status codes of an answer that says that the deploy is done.
+            type: list
+            elements: int
+            default: [200]
+          json:
+            description: Keys that the answer's JSON object then holds with these values. It or O(webhook.deploy_status.text) is required.
+            type: dict
+          text:
+            description: Text that the answer's body then contains.
+            type: str
+          failed:
+            description: What an answer holds that says that the deploy has failed, each entry being one way to say so.
+            type: list
+            elements: dict
+            default: []
+            suboptions:
+              json:
+                description: Keys that the answer's JSON object holds with these values.
+                type: dict
+              text:
+                description: Text that the answer's body contains.
+                type: str
+          interval:
+            description: Seconds between two questions.
+            type: float
+            default: 5
+          validate_certs: *validate_certs
+          ca_path: *ca_path
+      version_field:
+        description:
+          - The field of the app's own answer to O(http.url) that tells its version, with dots into nested objects, for example
+            V(build.commit). Answers of the gate count only when it has another value than before the hook, or
+            O(webhook.version) where that is given.
+          - A deploy of what runs already has the same commit. Let the field be one that each deploy changes, or give O(webhook.version).
+        type: str
+      version:
+        description:
+          - The value that O(webhook.version_field) must have. With O(state=current) the hook is sent only if it has another.
+        type: str
   state:
     description:
       - V(restarted) restarts every service. V(current) restarts those that do not run what is on disk, which are those that
@@ -117,6 +228,8 @@ options:
         working directory is not in the release.
       - With O(manager=pm2), V(current) restarts the processes that are not online, whose script is newer, or whose working
         directory is not the one that the app's C(cwd) leads to now.
+      - With O(manager=webhook), V(restarted) sends the hook. V(current) sends it only when the app has given no good answer for
+        O(webhook.timeout), or is not O(webhook.version) where that is given, and measures it all the same.
     type: str
     choices: [restarted, current]
     default: restarted
@@ -182,6 +295,10 @@ notes:
     does not pass, it is taken away, and the additional worker stays in its place. A run that is killed leaves one worker too many, which
     M(gatehouse.webapp.pm2_process) takes away.
   - PM2 ends a worker with SIGINT. An app that does not finish its requests on it, within the app's C(kill_timeout), cuts them.
+  - With O(manager=webhook) the former deploy answers until the new one takes over, and a gate can't see which of them it was. Without
+    O(webhook.deploy_status) and O(webhook.version_field) it measures only that the app is healthy after the hook.
+    RV(webhook.confirmed_by) tells what is known.
+  - With O(manager=webhook) nothing is taken back. Most hostings keep the former deploy when the new one fails. O(on_failure) means nothing.
   - O(timeout) bounds each service's gate by itself, from the moment its restart is asked for. Stopping the old process is
     part of it.
   - A single question of the gate may take 5 seconds at most. Then the next one is asked.
@@ -239,6 +356,36 @@ EXAMPLES = r"""
     http: {path: /api/health}
     successes: 2
     stable_for: 2
+
+- name: Deploy a hosted app anew, and wait until the new deploy is well
+  gatehouse.webapp.health_restart:
+    manager: webhook
+    name: shop-api
+    webhook:
+      url: "{{ vault_shop_deploy_hook }}"
+      deploy_status:
+        url: "https://api.example.com/v1/services/shop/deploys/{deploy.id}"
+        headers: {Authorization: "Bearer {{ vault_shop_token }}"}
+        json: {status: live}
+        failed:
+          - {json: {status: build_failed}}
+          - {json: {status: canceled}}
+    http: {url: "https://shop-api.example.com/health", json: {status: healthy}}
+    successes: 2
+    stable_for: 2
+  delegate_to: localhost
+
+- name: Deploy it unless it is healthy and of this version
+  gatehouse.webapp.health_restart:
+    manager: webhook
+    name: shop-api
+    state: current
+    webhook:
+      url: "{{ vault_shop_deploy_hook }}"
+      version_field: commit
+      version: 4f2a9c1
+    http: {url: "https://shop-api.example.com/health"}
+  delegate_to: localhost
 """
 
 RETURN = r"""
@@ -262,12 +409,39 @@ cause:
     - Before anything is touched also V(bad_input), V(no_unit), V(dependency), and V(locked) when another activation of the same
       app does not end.
     - With PM2 also V(no_pm2), V(no_daemon), V(other_version) and V(no_answer).
+    - With a webhook also V(hook_unreachable), nothing was sent. V(hook_refused), the answer was not one of O(webhook.status).
+      V(hook_unanswered), the hook was sent and there was no answer, so a deploy may have begun. V(deploy_failed), the hosting says so.
+      V(status_refused), it does not tell (401, 403). V(old_version), the app answers and is the former one still.
   returned: on failure
   type: str
 probe:
   description: With the cause V(unhealthy), what was wrong with the answer, in the terms of M(gatehouse.webapp.http_probe).
   returned: on failure
   type: str
+webhook:
+  description: What became of the deploy hook.
+  returned: with O(manager=webhook)
+  type: dict
+  contains:
+    sent:
+      description: Whether it was sent, as far as can be known.
+      type: bool
+    status:
+      description: The status code that it was answered with. Null where there was none.
+      type: int
+    confirmed_by:
+      description:
+        - What told that it was the new deploy that passed the gate, V(deploy_status), V(version) or both. Empty where nothing
+          did, and then the gate has measured that the app is healthy, and no more.
+      type: list
+      elements: str
+    version_before:
+      description: The version before the hook, where O(webhook.version_field) is given.
+      type: str
+    version:
+      description: The version that passed the gate.
+      type: str
+  sample: {sent: true, status: 201, confirmed_by: [deploy_status], version_before: null, version: null}
 service:
   description: The service whose gate stayed shut.
   returned: on failure
@@ -319,6 +493,7 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._pm2_restart impo
 from ansible_collections.gatehouse.webapp.plugins.module_utils._rotation import Rotation
 from ansible_collections.gatehouse.webapp.plugins.module_utils._services import Systemd
 from ansible_collections.gatehouse.webapp.plugins.module_utils._strategy import choose
+from ansible_collections.gatehouse.webapp.plugins.module_utils._webhook_restart import WEBHOOK, WebhookRestart
 
 INSTANCES = dict(
     type="list",
@@ -336,11 +511,12 @@ ARGUMENTS = dict(
     rotation=dict(type="path"),
     drain_timeout=dict(type="float", default=60.0),
     proxy=dict(type="dict", options=dict(url=dict(type="str", required=True), host=dict(type="str"))),
-    manager=dict(type="str", choices=["systemd", "pm2"], default="systemd"),
+    manager=dict(type="str", choices=["systemd", "pm2", "webhook"], default="systemd"),
     pm2=dict(
         type="dict",
         options=dict(user=dict(type="str"), home=dict(type="path"), executable=dict(type="path")),
     ),
+    webhook=dict(type="dict", options=WEBHOOK),
     state=dict(type="str", choices=["restarted", "current"], default="restarted"),
     enabled=dict(type="bool", default=False),
     activate=dict(
@@ -357,8 +533,15 @@ ARGUMENTS = dict(
 )
 
 
+# What only units of systemd have.
+UNITS = ("activate", "rotation", "proxy", "enabled", "green")
+
+
 def story(params, run, activation):
     """The restart that these parameters ask for. run: runs a command, as AnsibleModule.run_command does."""
+    if params["manager"] == "webhook":
+        _refuse(params, UNITS + ("port", "instances", "requires", "pm2"), "name, webhook, state and the gate")
+        return WebhookRestart(params["name"], params["webhook"], params, only_stale=params["state"] == "current")
     common = dict(
         gate=params,
         listeners=Listeners(),
@@ -368,7 +551,7 @@ def story(params, run, activation):
         on_failure=params["on_failure"],
     )
     if params["manager"] == "pm2":
-        _refuse_units(params)
+        _refuse(params, UNITS + ("webhook",), "name, port, pm2, state, requires, on_failure and the gate")
         pm2 = params["pm2"] or {}
         manager = Pm2(account(pm2.get("user")), pm2.get("home"), pm2.get("executable"))
         return Pm2Restart(_services(params["instances"] or [params]), manager=manager, **common)
@@ -391,13 +574,14 @@ def _services(items):
     return [Service(item["name"], item["port"]) for item in items]
 
 
-def _refuse_units(params):
-    given = [name for name in ("activate", "rotation", "proxy", "enabled", "green") if params[name]]
+def _refuse(params, names, takes):
+    """Refuse what means nothing to this manager."""
+    given = [name for name in names if params[name]]
     if given or params["strategy"] != "restart":
         raise GatehouseError(
-            "%s is for units of systemd, not for manager: pm2" % (given or ["strategy: blue_green"])[0],
+            "%s is not for manager: %s" % ((given or ["strategy: blue_green"])[0], params["manager"]),
             cause="bad_input",
-            hint="manager: pm2 takes name, port, pm2, state, requires, on_failure and the gate",
+            hint="manager: %s takes %s" % (params["manager"], takes),
         )
 
 
@@ -405,7 +589,10 @@ def main():
     module = AnsibleModule(
         argument_spec=ARGUMENTS,
         required_one_of=[("name", "instances")],
-        required_if=[("strategy", "blue_green", ["instances", "activate", "rotation"])],
+        required_if=[
+            ("strategy", "blue_green", ["instances", "activate", "rotation"]),
+            ("manager", "webhook", ["name", "webhook", "http"]),
+        ],
         mutually_exclusive=[("name", "instances"), ("port", "instances")],
         supports_check_mode=True,
     )

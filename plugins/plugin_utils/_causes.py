@@ -20,6 +20,9 @@ LINKS = (
 )
 # Of an app that no site leads to.
 LOCAL_LINKS = LINKS[LINKS.index("listener") :]
+# Of an app that is hosted elsewhere; and of a site that leads to one.
+HOSTED_LINKS = ("dns", "tcp", "tls", "health")
+TO_HOSTED_LINKS = tuple(link for link in LINKS if link not in ("listener", "unit", "dependencies"))
 
 # outage: it does not work.   degraded: some requests, or some clients, are refused.   risk: it works, and will not for long.
 EFFECTS = ("outage", "degraded", "risk")
@@ -53,6 +56,7 @@ CAUSES = {
     "rate_limited": "nginx refuses requests over the route's rate",
     "wrong_upstream": "nginx sends the app's requests elsewhere",
     "upstream_unreachable": "The proxy can't reach the app's host",
+    "hosted_unreachable": "A hosted app can't be connected to",
     "upstream_cut": "The app cuts connections before its answer is complete",
     "port_taken": "A stranger has the app's port",
     "wrong_port": "The app listens on another port",

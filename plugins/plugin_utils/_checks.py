@@ -55,6 +55,8 @@ def _check_app(place, app, problems):
         _check_built_app(place, app, problems)
     if runtime in _schema.RUN:
         _check_run_app(place, app, problems)
+    if runtime == "external":
+        _check_external_app(place, app, problems)
     if app["pm2"]:
         _check_pm2(place, app, problems)
     if app["balance"]:
@@ -107,6 +109,50 @@ def _check_run_app(place, app, problems):
         )
     _check_places(place, app, problems)
     _check_green_port(place, app, problems)
+
+
+def _check_external_app(place, app, problems):
+    """Something else runs the app: on ports, or at an address elsewhere, where it may have a deploy hook."""
+    given = [key for key in ("url", "port") if app[key] is not None]
+    wrong = any(mentions(problems, "%s.%s" % (place, key)) for key in ("url", "port"))
+    if len(given) != 1:
+        if given or not wrong:
+            problems.append(
+                "%s: %s. Write one of: %s"
+                % (
+                    place,
+                    "has url and port, which exclude each other" if given else "says no place",
+                    "; ".join(snippet(key, _schema.APP[key]["example"]) for key in ("url", "port")),
+                )
+            )
+    elif app["url"] is not None:
+        for key in ("hosts", "instances", "balance"):
+            if _is_given(_schema.APP[key], app[key]):
+                problems.append(
+                    "%s.%s: is for an app on ports, and this one is at its url. Leave it out" % (place, key)
+                )
+    needs = [("deploy_hook", "url")] + [(key, "deploy_hook") for key in ("deploy_status", "deploy_version")]
+    for key, needed in needs:
+        if app[key] is not None and app[needed] is None and not mentions(problems, "%s.%s" % (place, needed)):
+            problems.append(
+                "%s.%s: needs %s. Write: %s, or leave it out"
+                % (place, key, needed, snippet(needed, _schema.APP[needed]["example"]))
+            )
+    if app["deploy_status"]:
+        _check_deploy_status(place + ".deploy_status", app["deploy_status"], problems)
+
+
+def _check_deploy_status(place, status, problems):
+    silent = [(place, status)] + [
+        ("%s.failed[%d]" % (place, index), one) for index, one in enumerate(status["failed"] or [])
+    ]
+    for where, one in silent:
+        if one["json"] is None and one["text"] is None and not mentions(problems, where):
+            schema = _schema.DEPLOY_STATUS if where == place else _schema.DEPLOY_FAILED
+            problems.append(
+                "%s: does not say what such an answer looks like. Write one of: %s"
+                % (where, "; ".join(snippet(key, schema[key]["example"]) for key in ("json", "text")))
+            )
 
 
 def _check_pm2(place, app, problems):
@@ -381,6 +427,8 @@ def _check_routes(sites, apps, problems):
                 problems.append(_no_such_app(route_place, route["app"], sorted(by_name)))
             if route["app"] in by_name and by_name[route["app"]]["runtime"] == "static":
                 _check_route_to_files(route_place, route, problems)
+            if route["app"] in by_name and by_name[route["app"]]["url"] is not None:
+                _check_route_elsewhere(route_place, route, problems)
         _check_overlaps(place, routes, problems)
         for name in dict.fromkeys(route["app"] for route in routes):
             if name in by_name:
@@ -524,6 +572,15 @@ def _check_route_to_files(place, route, problems):
         if "static" not in entry.get("only", ("static",)) and _is_given(entry, route[key]):
             problems.append(
                 "%s.%s: %s is an app of files, which nginx serves itself. Leave it out, or lead the route to an app that runs"
+                % (place, key, route["app"])
+            )
+
+
+def _check_route_elsewhere(place, route, problems):
+    for key in ("grpc", "retries"):
+        if _is_given(_schema.ROUTE[key], route[key]):
+            problems.append(
+                "%s.%s: %s is hosted elsewhere (url), and this is for an app's own instances. Leave it out"
                 % (place, key, route["app"])
             )
 

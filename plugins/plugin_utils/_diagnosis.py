@@ -14,11 +14,13 @@ from ansible_collections.gatehouse.webapp.plugins.plugin_utils._causes import (
     CAUSES,
     EFFECTS,
     EXPLAINED_BY,
+    HOSTED_LINKS,
     LINKS,
     LOCAL_LINKS,
+    TO_HOSTED_LINKS,
 )
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._rules import RULES, last_resort
-from ansible_collections.gatehouse.webapp.plugins.plugin_utils._seen import SEEN
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils._seen import HOSTED_SEEN, SEEN
 
 
 def diagnose(asked, evidence):
@@ -108,7 +110,8 @@ def walk(case, causes):
     """The chain of each site and app, and of each app without a site: every link with its state."""
     ways = [(site, case.app(ask["app"])) for site in case.sites for ask in site["asks"]]
     asked = {app["name"] for _site, app in ways}
-    ways += [(None, app) for app in case.apps if app["name"] not in asked]
+    # One that is hosted elsewhere has a way of its own, whoever leads there.
+    ways += [(None, app) for app in case.apps if app["name"] not in asked or app.get("hosted")]
     return [
         {"site": site and site["name"], "app": app["name"], "links": _links(case, causes, site, app)}
         for site, app in ways
@@ -117,16 +120,18 @@ def walk(case, causes):
 
 def _links(case, causes, site, app):
     links, broken = [], False
-    for link in LINKS if site else LOCAL_LINKS:
-        here = [one for one in causes if one["link"] == link and _concerns(one, site, app)]
+    for link in _links_of(site, app):
+        here = [one for one in causes if _link_in(one, site, app) == link and _concerns(one, site, app)]
         worst = min(here, key=lambda one: EFFECTS.index(one["effect"])) if here else None
         follows = [
             (one, consequence)
             for one in causes
             for consequence in one["consequences"]
-            if consequence["link"] == link and _concerns(consequence, site, app) and _concerns(one, site, app)
+            if _link_in(consequence, site, app) == link
+            and _concerns(consequence, site, app)
+            and _concerns(one, site, app)
         ]
-        ok, told = SEEN[link](case, site, app)
+        ok, told = (SEEN if site or not app.get("hosted") else HOSTED_SEEN)[link](case, site, app)
         if worst and worst["effect"] != "risk":
             # The first broken link is the one to mend; a second one behind it is broken all the same.
             links.append({"link": link, "state": "broken", "told": worst["message"]})
@@ -140,6 +145,18 @@ def _links(case, causes, site, app):
         else:
             links.append({"link": link, "state": {True: "ok", False: "affected", None: "unknown"}[ok], "told": told})
     return links
+
+
+def _links_of(site, app):
+    if app.get("hosted"):
+        return TO_HOSTED_LINKS if site else HOSTED_LINKS
+    return LINKS if site else LOCAL_LINKS
+
+
+def _link_in(one, site, app):
+    """The link of the way that a cause is about: on a site's way, the whole way to a hosted app is its upstream."""
+    beyond = site and app.get("hosted") and one["app"] == app["name"] and one["site"] is None
+    return "upstream" if beyond and one["link"] in HOSTED_LINKS else one["link"]
 
 
 def _concerns(one, site, app):

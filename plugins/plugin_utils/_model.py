@@ -96,7 +96,27 @@ def _derive_app(app, directory):
         gate_address=_gate_address(app["listen"]) if run else None,
         upstream=_derive_upstream(app, strategy, ports, green_ports) if ports else None,
         files=_derive_files(app),
+        hosted=_derive_hosted(app),
+        # Secrets that nothing but a deploy needs, which takes them from where they are written.
+        deploy_hook=None,
+        deploy_status=None,
     )
+
+
+def _derive_hosted(app):
+    """Where an app is asked that is hosted elsewhere."""
+    if app["url"] is None:
+        return None
+    websocket = (app["websocket"] or {}).get("path")
+    external = _derive_external(app["url"])
+    given = re.search(r":([0-9]+)$", external["authority"])
+    return {
+        "external": external,
+        "port": int(given.group(1)) if given else {"http": 80, "https": 443}[external["scheme"]],
+        "health": app["url"] + app["health"]["path"],
+        "websocket": app["url"].replace("http", "ws", 1) + websocket if websocket else None,
+        "deployable": app["deploy_hook"] is not None,
+    }
 
 
 def _derive_files(app):
@@ -171,7 +191,7 @@ def _derive_upstream(app, strategy, ports, green_ports):
 def _derive_proxy(app, probes):
     """How the app is asked through the proxy on its own host; None where no site leads to its health."""
     found = [probe for probe in probes if probe["app"] == app["name"] and probe["path"]]
-    if not found or not (app["files"] or app["upstream"]["backup"]):
+    if not found or not (app["files"] or (app["upstream"] and app["upstream"]["backup"])):
         return None
     probe = found[0]
     return {"url": "%s://127.0.0.1:%d%s" % (probe["scheme"], probe["port"], probe["path"]), "host": probe["host"]}
@@ -306,6 +326,9 @@ def _health_paths(routes, by_name):
 def _derive_route(route, site, by_name):
     kind = next(key for key in ROUTE_TARGETS if route[key] is not None)
     files = by_name[route["app"]]["files"] if kind == "app" else None
+    hosted = by_name[route["app"]]["hosted"] if kind == "app" else None
+    if hosted:
+        kind = "url"
     preset = next((key for key in ROUTE_PRESETS if route[key]), "files" if files else kind)
     if kind == "static":
         files = {"root": route["static"], "former": None, "index": "index.html", "spa": False}
@@ -337,7 +360,7 @@ def _derive_route(route, site, by_name):
         access_log=site["access_log"] if route["access_log"] is None else route["access_log"],
         upstream=route["app"] if kind == "app" else None,
         files=files and {key: files[key] for key in ("root", "former", "index", "spa")},
-        external=_derive_external(route["url"]) if route["url"] else None,
+        external=hosted["external"] if hosted else _derive_external(route["url"]) if route["url"] else None,
         cors=_derive_cors(route["cors"]) if route["cors"] else None,
         health=False,
         zone=None,

@@ -37,7 +37,8 @@ def outside_plan(model, address):
         if probe["websocket"]
     ]
     return (
-        [entry for entry in _health(model, "outside", address) if not entry["skip"]]
+        [entry for app in model["apps"] if app["hosted"] for entry in _hosted(app)]
+        + [entry for entry in _health(model, "outside", address) if not entry["skip"]]
         + websockets
         + [_preflight(model, asked, address) for asked in model["preflights"]]
         + [
@@ -112,6 +113,32 @@ def _health(model, link, address):
         if probe["path"]
         else dict(_entry(model, link, probe["host"], dict(probe, path="/"), address), skip=UNREACHED % probe["app"])
         for probe in model["probes"]
+    ]
+
+
+def _hosted(app):
+    """Of an app that is hosted elsewhere: its health and its WebSocket, at its own address. No site and no route has a say in it."""
+    external, health = app["hosted"]["external"], app["health"]
+    paths = [("outside", health["path"])] + ([("websocket", app["websocket"]["path"])] if app["websocket"] else [])
+    return [
+        {
+            "link": link,
+            "what": external["authority"] + path,
+            "site": None,
+            "app": app["name"],
+            "scheme": external["scheme"],
+            "address": external["host"].strip("[]"),
+            "port": app["hosted"]["port"],
+            "path": path,
+            "host": health["host"],
+            "trusted": True,
+            "health": {key: health[key] for key in ("headers", "status", "json", "text")},
+            "skip": None,
+            "closed": False,
+            "selective": False,
+            "limit": None,
+        }
+        for link, path in paths
     ]
 
 

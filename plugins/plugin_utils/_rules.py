@@ -17,6 +17,7 @@ from ansible_collections.gatehouse.webapp.plugins.plugin_utils._rules_app import
     units,
 )
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._rules_host import clock, disks, memory, open_files
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils._rules_hosted import hosted
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._rules_nginx import (
     nginx_config,
     nginx_errors,
@@ -29,6 +30,7 @@ from ansible_collections.gatehouse.webapp.plugins.plugin_utils._rules_way import
 RULES = (
     disks, memory, open_files, clock, dependencies, environment, build, releases, answers, units, held, pm2, ports, nginx_process,
     nginx_config, routes, nginx_errors, upstreams, certificates, schemes, ways, names,
+    hosted,
 )  # fmt: skip
 
 

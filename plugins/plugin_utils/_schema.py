@@ -311,6 +311,26 @@ def check_network(value):
     return None
 
 
+def check_field(value):
+    """A field of a JSON document: a name, with dots into what is nested."""
+    return None if re.fullmatch(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*", value) else "is not the name of a field"
+
+
+def check_origin_url(value):
+    found = re.fullmatch(r"https?://(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::([0-9]+))?", value)
+    if not found:
+        return (
+            "is not http(s)://HOST in lower case, with a port or without, and nothing after it (paths are said by `health` "
+            "and by routes)"
+        )
+    return None if not found.group(1) or 1 <= int(found.group(1)) <= 65535 else "has no port from 1 to 65535"
+
+
+def suggest_origin_url(value):
+    address = re.match(r"(?:(https?)://)?([A-Za-z0-9.-]+(?::[0-9]+)?)", value.strip())
+    return "%s://%s" % (address.group(1) or "https", address.group(2).lower()) if address else None
+
+
 def suggest_server_name(value):
     if value in ("_", "", "*"):
         return None
@@ -470,6 +490,42 @@ HEALTH = {
 
 WEBSOCKET = {"path": dict(QUERY_PATH, required=True, example="/ws/probe")}
 
+# The address of a request that is a secret, or holds one: never shown, also where it is wrong.
+SECRET_URL = dict(
+    type="str",
+    no_log=True,
+    check=matching(r"https?://\S+", "is no http(s) address (or has a blank or a line break in it)"),
+)
+
+DEPLOY_FAILED = {
+    "json": dict(type="dict", example={"status": "build_failed"}),
+    "text": dict(type="str", example="canceled"),
+}
+
+DEPLOY_STATUS = {
+    "url": dict(SECRET_URL, required=True, example="https://api.example.com/v1/deploys/{deploy.id}"),
+    "method": dict(
+        type="str",
+        default="GET",
+        example="POST",
+        check=matching(r"[A-Z]+", "is not a method in capital letters"),
+        suggest=lambda value: re.sub(r"[^A-Z]", "", value.upper()),
+    ),
+    "headers": dict(HEADERS, example={"Authorization": "Bearer ..."}),
+    "body": dict(type="dict", no_log=True, example={"query": "..."}),
+    "status": dict(type="list", elements="int", default=[200], example=[200, 201], check=between(100, 599)),
+    "json": dict(type="dict", example={"status": "live"}),
+    "text": dict(type="str", example='"state":"ready"'),
+    "failed": dict(
+        type="list",
+        elements="dict",
+        options=DEPLOY_FAILED,
+        default=[],
+        example=[{"json": {"status": "build_failed"}}],
+    ),
+    "interval": dict(type="float", default=5.0, example=10.0, check=above_zero),
+}
+
 REQUIREMENT = {"tcp": dict(type="str", required=True, example="127.0.0.1:3306", check=check_address)}
 
 SANDBOX = {
@@ -522,6 +578,23 @@ APP = {
     "uvicorn": dict(type="dict", options=UVICORN, only=("uvicorn",), example={"target": "app.main:app"}),
     "pm2": dict(type="dict", options=PM2, only=("pm2",), example={"script": "server.js"}),
     "static": dict(type="dict", options=STATIC, only=("static",), example={"root": "dist"}),
+    "url": dict(
+        type="str",
+        only=("external",),
+        example="https://api.example.com",
+        check=check_origin_url,
+        suggest=suggest_origin_url,
+    ),
+    "deploy_hook": dict(SECRET_URL, only=("external",), example="https://api.example.com/deploy/..."),
+    "deploy_status": dict(
+        type="dict",
+        options=DEPLOY_STATUS,
+        no_log=True,
+        only=("external",),
+        example={"url": "https://api.example.com/v1/deploys/{deploy.id}", "json": {"status": "live"}},
+    ),
+    "deploy_version": dict(type="str", only=("external",), example="build.commit", check=check_field),
+    "deploy_timeout": dict(type="float", default=900.0, only=("external",), example=1800.0, check=above_zero),
     "hosts": dict(
         type="list",
         elements="str",
@@ -868,7 +941,7 @@ NEEDED = {
     "uvicorn": ("source", "uvicorn", "port", "health"),
     "pm2": ("source", "pm2", "port", "health"),
     "static": ("source", "static"),
-    "external": ("port", "health"),
+    "external": ("health",),
 }
 
 # What a route has that does not say it, by its kind. (None: does not apply.)

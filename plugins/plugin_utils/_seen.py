@@ -88,6 +88,32 @@ def _see_health(case, _site, app):
     return not bad, bad[0]["message"] if bad else "%s in %.0f ms" % (found[0]["status"], found[0]["ms"])
 
 
+def _hosted(case, app):
+    return case.get("hosted", {}).get(app["name"], {})
+
+
+def _see_hosted_dns(case, _site, app):
+    found = _hosted(case, app)
+    if not found:
+        return None, "not asked from the control node"
+    host = app["hosted"]["host"]
+    return bool(found["addresses"]), "%s is %s" % (host, ", ".join(found["addresses"][:3]) or "not in DNS")
+
+
+def _see_hosted_tcp(case, _site, app):
+    found = _hosted(case, app)
+    return (found["connects"], found["tcp"]) if found.get("tcp") else (None, "not asked")
+
+
+def _see_hosted_tls(case, _site, app):
+    if not app["hosted"]["tls"]:
+        return True, "plain http"
+    served = _hosted(case, app).get("served")
+    if not served:
+        return None, "not asked"
+    return served["ok"], served["message"] + (", until %s" % day_words(served["ends"]) if served.get("ends") else "")
+
+
 def _see_dependencies(case, _site, app):
     found = case.probes(app=app["name"], kind="requires")
     if not found:
@@ -122,3 +148,6 @@ SEEN = {
     "dependencies": _see_dependencies,
     "resources": _see_resources,
 }
+
+# Of an app that is hosted elsewhere, on its own way.
+HOSTED_SEEN = {"dns": _see_hosted_dns, "tcp": _see_hosted_tcp, "tls": _see_hosted_tls, "health": _see_health}

@@ -13,7 +13,8 @@ from ansible_collections.gatehouse.webapp.plugins.plugin_utils._checks import is
 def wanted(model, services=True):
     """{apps, sites, headers} of a resolved model. services: whether the apps that are not external run on this host."""
     hosts = {name for site in model["sites"] for name in site["server_names"]}
-    apps = [_app(app, services, bool(model["sites"]), hosts) for app in model["apps"]]
+    routed = {route["app"] for site in model["sites"] for route in site["routes"]}
+    apps = [_app(app, services, bool(model["sites"]), app["name"] in routed, hosts) for app in model["apps"]]
     return {
         "apps": apps,
         "sites": [_site(site, model["probes"]) for site in model["sites"]],
@@ -23,15 +24,21 @@ def wanted(model, services=True):
     }
 
 
-def _app(app, services, proxy, hosts):
+def _app(app, services, proxy, routed, hosts):
     # nginx serves an app of files itself, on its own host.
     local = proxy if app["files"] else services if app["services"] else all(is_local(host) for host in app["hosts"])
     upstream = app["upstream"] or {"servers": [], "backup": [], "alternatives": []}
+    hosted = app["hosted"] and _hosted(app["hosted"])
+    if hosted:
+        local = False
+        # Whether this host's nginx gets a connection there matters where it leads there.
+        upstream = dict(upstream, servers=["%(host)s:%(port)d" % hosted] if routed else [])
     health = app["health"] or {"path": "/", "status": [200], "json": {}, "text": None, "host": None, "timeout": None}
     return {
         "name": app["name"],
         "runtime": app["runtime"],
         "local": local,
+        "hosted": hosted,
         "services": app["services"],
         "green": app["green"],
         "ports": app["ports"],
@@ -67,6 +74,17 @@ def databases(model, services=True):
             if address_of(value):
                 found.append({"app": app["name"], "name": name, "url": value, "code": ("src/" + folder).rstrip("/")})
     return found
+
+
+def _hosted(hosted):
+    """Where an app that is hosted elsewhere is asked."""
+    external = hosted["external"]
+    return {
+        "url": hosted["health"],
+        "host": external["host"],
+        "port": hosted["port"],
+        "tls": external["scheme"] == "https",
+    }
 
 
 def _urls(environment, hosts):

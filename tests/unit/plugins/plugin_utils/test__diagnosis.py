@@ -76,6 +76,17 @@ def test_one_cause_explains_its_consequences():
 # Written from fact: what can't be had in a container, or not in the time of a test.
 
 
+def hosted(**seen):
+    """One more app, at an address elsewhere, and what the control node sees of it."""
+
+    def change(asked, evidence):
+        app = dict(asked["apps"][-1], name="shop", local=False, upstream=[], ports=[])
+        asked["apps"].append(dict(app, hosted={"url": "https://s/h", "host": "s", "port": 443, "tls": True}))
+        evidence["hosted"] = {"shop": seen}
+
+    return change
+
+
 def unit(**change):
     return lambda asked, evidence: evidence["units"][UNIT].update(change)
 
@@ -326,6 +337,7 @@ WRITTEN = [
         [sick(), journal("Error: Could not find a production build in the '.next' directory.")],
         "BUILD_ID",
     ),
+    ("hosted_unreachable", [hosted(addresses=["192.0.2.7"], connects=False, tcp="timed out")], "takes no connections"),
     (
         "unexplained",
         [probe(via="nginx", ok=False, cause="bad_status", message="it answered 500")],

@@ -2,6 +2,7 @@
 
 import json
 
+from ansible_collections.gatehouse.webapp.plugins.module_utils._verify import next_command
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._model import resolve
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._plan import host_plan, outside_plan, secrets_of
 
@@ -142,3 +143,25 @@ def test_planned_work_and_a_route_without_a_path_are_known():
 
 def test_what_is_sent_is_secret():
     assert secrets_of(model()) == ["123456", "Bearer abcdefgh", "a=secret-text", "open-sesame"]
+
+
+def test_a_hosted_app_is_asked_at_its_own_address():
+    health = {"path": "/ok", "json": {"a": 1}}
+    shop = {
+        "name": "away",
+        "runtime": "external",
+        "url": "https://away.example",
+        "health": health,
+        "websocket": {"path": "/ws"},
+    }
+    plan = outside_plan(resolve([shop], []), None)
+    assert [(one["link"], one["what"]) for one in plan] == [
+        ("outside", "away.example/ok"),
+        ("websocket", "away.example/ws"),
+    ]
+    (first, _websocket) = plan
+    assert (first["scheme"], first["address"], first["port"], first["path"], first["site"], first["host"]) == (
+        "https", "away.example", 443, "/ok", None, None,
+    )  # fmt: skip
+    assert (first["health"]["json"], first["trusted"], first["skip"]) == ({"a": 1}, True, None)
+    assert next_command(first, "bad_status") == "curl -si 'https://away.example/ok'"

@@ -293,6 +293,54 @@ def test_external_app():
     assert app["upstream"]["servers"] == ["192.0.2.1:9000", "192.0.2.1:9001", "[::1]:9000", "[::1]:9001"]
 
 
+def a_hosted(**changes):
+    app = {"name": "shop", "runtime": "external", "url": "https://shop.example", "health": {"path": "/ok?full=1"}}
+    return dict(app, deploy_hook="https://host.example/s3cret", **changes)
+
+
+def test_hosted_app():
+    status = {"url": "https://host.example/s3cret", "json": {"state": "live"}}
+    (app,) = resolve([a_hosted(websocket={"path": "/ws"}, deploy_status=status)], [])["apps"]
+    assert app["hosted"] == {
+        "external": {"scheme": "https", "authority": "shop.example", "host": "shop.example", "path": None},
+        "port": 443,
+        "health": "https://shop.example/ok?full=1",
+        "websocket": "wss://shop.example/ws",
+        "deployable": True,
+    }
+    assert (app["ports"], app["upstream"], app["services"], app["unit"], app["proxy"]) == ([], None, [], None, None)
+
+
+def test_nothing_secret_of_a_hosted_app_is_derived():
+    status = {"url": "https://host.example/s3cret", "headers": {"A": "s3cret"}, "json": {"state": "live"}}
+    site = a_site({"path": "/", "app": "shop"})
+    assert "s3cret" not in json.dumps(resolve([a_hosted(deploy_status=status)], [site]))
+
+
+def test_hosted_app_on_a_port_and_without_a_hook():
+    (app,) = resolve([dict(a_hosted(), url="http://[::1]:8080", deploy_hook=None)], [])["apps"]
+    assert (app["hosted"]["port"], app["hosted"]["external"]["host"]) == (8080, "[::1]")
+    assert (app["hosted"]["websocket"], app["hosted"]["deployable"]) == (None, False)
+
+
+def test_routes_to_a_hosted_app():
+    site = a_site(
+        {"path": "/shop/", "app": "shop", "strip_prefix": True},
+        {"path": "/shop/ws", "app": "shop", "websocket": True, "strip_prefix": True},
+    )
+    model = resolve([a_hosted(websocket={"path": "/"})], [site])
+    routes = {(route["path"], route["match"]): route for route in model["sites"][0]["routes"]}
+    plain, websocket, health = (
+        routes[key] for key in (("/shop/", "prefix"), ("/shop/ws", "prefix"), ("/shop/ok", "exact"))
+    )
+    for route in (plain, websocket, health):
+        assert (route["upstream"], route["files"], route["external"]["authority"]) == (None, None, "shop.example")
+    assert (plain["read_timeout"], plain["buffering"], plain["retries"]) == ("60s", True, None)
+    assert websocket["read_timeout"] == "86400s"
+    assert (health["prefix"], health["access_log"]) == ("/shop", False)
+    assert (model["probes"][0]["path"], model["opened_ports"][0]["port"]) == ("/shop/ok?full=1", 80)
+
+
 def test_external_app_elsewhere_takes_no_port_here():
     model = resolve([an_app(), an_external(port=8000, hosts=["192.0.2.1"])], [])
     assert [app["ports"] for app in model["apps"]] == [[8000], [8000]]

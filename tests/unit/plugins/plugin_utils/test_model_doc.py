@@ -17,6 +17,8 @@ SCHEMAS = {
     "webapp_apps[].pm2": _schema.PM2,
     "webapp_apps[].static": _schema.STATIC,
     "webapp_apps[].health": _schema.HEALTH,
+    "webapp_apps[].deploy_status": _schema.DEPLOY_STATUS,
+    "webapp_apps[].deploy_status.failed[]": _schema.DEPLOY_FAILED,
     "webapp_apps[].websocket": _schema.WEBSOCKET,
     "webapp_apps[].requires[]": _schema.REQUIREMENT,
     "webapp_apps[].balance": _schema.BALANCE,

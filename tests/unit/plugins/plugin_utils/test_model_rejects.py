@@ -226,6 +226,66 @@ def test_wrong_external_app(changes, place, words):
         assert word in found[0]
 
 
+def a_hosted(**changes):
+    app = {"name": "shop", "runtime": "external", "url": "https://shop.example", "health": {"path": "/ok"}}
+    return changed(dict(app, deploy_hook="https://host.example/s3cret"), changes)
+
+
+STATUS = {"url": "https://host.example/s3cret", "json": {"state": "live"}}
+
+
+@pytest.mark.parametrize(
+    "changes, place, words",
+    [
+        ({"url": GONE, "deploy_hook": GONE}, "", ["says no place", "Write one of: url: 'https://api.example.com'; port: 8000"]),
+        ({"port": 8000}, "", ["has url and port, which exclude each other"]),
+        ({"url": "shop.example/"}, ".url", ["is not http(s)://HOST in lower case", "Write: url: 'https://shop.example'"]),
+        ({"url": "https://Shop.example/api"}, ".url", ["paths are said by `health`", "Write: url: 'https://shop.example'"]),
+        ({"url": "https://shop.example:99999"}, ".url", ["has no port from 1 to 65535", "Write: url: 'https://api.example.com'"]),
+        ({"hosts": ["192.0.2.1"]}, ".hosts", ["this one is at its url. Leave it out"]),
+        ({"instances": 2}, ".instances", ["for an app on ports"]),
+        ({"balance": {"method": "hash"}}, ".balance", ["for an app on ports"]),
+        ({"url": GONE, "port": 8000}, ".deploy_hook", ["needs url. Write: url: 'https://api.example.com', or leave"]),
+        ({"deploy_hook": GONE, "deploy_status": STATUS}, ".deploy_status", ["needs deploy_hook. Write: deploy_hook: "]),
+        ({"deploy_hook": GONE, "deploy_version": "commit"}, ".deploy_version", ["needs deploy_hook"]),
+        ({"deploy_hook": "host.example/s3cret"}, ".deploy_hook", ["the value is no http(s) address"]),
+        ({"deploy_hook": "https://host.example/s3cret\n"}, ".deploy_hook", ["or has a blank or a line break in it"]),
+        ({"deploy_status": "s3cret"}, ".deploy_status", ["the value is not a mapping"]),
+        ({"deploy_status": {"url": "https://host.example/s3cret"}}, ".deploy_status", ["Write one of: json: {status: live}"]),
+        ({"deploy_status": dict(STATUS, failed=[{}])}, ".deploy_status.failed[0]", ["Write one of: json: {status: build_failed}"]),
+        ({"deploy_status": {"json": {}}}, ".deploy_status.url", ["missing. Write: url: 'https://api.example.com"]),
+        ({"deploy_version": "a b"}, ".deploy_version", ["is not the name of a field"]),
+        ({"deploy_timeout": 0}, ".deploy_timeout", ["is not a number above 0"]),
+        ({"health": GONE}, ".health", ["missing"]),
+    ],
+)  # fmt: skip
+def test_wrong_hosted_app(changes, place, words):
+    found = problems([a_hosted(**changes)])
+    assert [line.split(": ")[0] for line in found] == ["webapp_apps[shop]" + place]
+    for word in words:
+        assert word in found[0]
+    assert "s3cret" not in found[0]
+
+
+def test_a_deploy_hook_is_for_hosted_apps():
+    (line,) = problems([an_app(deploy_hook="https://host.example/s3cret")])
+    assert "not for runtime uvicorn, only for external" in line
+
+
+@pytest.mark.parametrize("key, value", [("grpc", True), ("retries", {"tries": 2})])
+def test_wrong_route_to_a_hosted_app(key, value):
+    (line,) = problems(
+        [a_hosted()],
+        [
+            a_site(
+                routes=[{"path": "/", "app": "shop", key: value}],
+                tls={"mode": "files", "certificate": "/c", "key": "/k"},
+            )
+        ],
+    )
+    assert line.startswith("webapp_sites[chat].routes[/].%s: shop is hosted elsewhere (url)" % key)
+
+
 def a_pm2(**changes):
     app = {"name": "web", "runtime": "pm2", "source": {"directory": "src"}, "pm2": {"script": "server.js"}}
     return dict(app, port=3000, health={"path": "/health"}, **changes)
@@ -563,7 +623,7 @@ def test_wrong_together(apps, sites, place, words):
 def test_no_value_of_any_key_breaks_the_checks(value):
     """Whatever stands at a key: the model resolves, or there is a list of problems."""
     tls = {"mode": "files", "certificate": "/c", "key": "/k"}
-    for make, schema in ((an_app, _schema.APP), (an_external, _schema.APP)):
+    for make, schema in ((an_app, _schema.APP), (an_external, _schema.APP), (a_hosted, _schema.APP)):
         for key in schema:
             _resolves_or_tells([make(**{key: value})], [a_site(tls=tls)], key)
     for key in _schema.SITE:

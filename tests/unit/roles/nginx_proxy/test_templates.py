@@ -574,6 +574,29 @@ def test_an_external_address_is_verified_and_told_nothing_of_the_client(rendered
     assert one(files["common.conf"], "resolver")[:2] == ["192.0.2.53", "[2001:db8::53]"]
 
 
+def test_a_hosted_app_is_asked_by_its_own_name(rendered):
+    shop = {"name": "shop", "runtime": "external", "url": "https://shop.example", "health": {"path": "/ok"}}
+    site = dict(SITE, routes=[
+        {"path": "/", "app": "shop"},
+        {"path": "/app/", "app": "shop", "strip_prefix": True, "headers": {"X-A": "b"}},
+        {"path": "/ws/", "app": "shop", "websocket": True},
+    ])  # fmt: skip
+    files = rendered([site], [shop])
+    for path in ("/", "/app/", "/ws/"):
+        location = location_of(files, path)
+        assert one(location, "set") == ["$gatehouse_external", "shop.example"]
+        assert one(location, "proxy_pass") == ["https://$gatehouse_external"]
+        assert (one(location, "proxy_ssl_name"), one(location, "proxy_ssl_verify")) == (["shop.example"], ["on"])
+        told = dict(all_of(location, "proxy_set_header"))
+        assert told["Host"] == "shop.example"
+        assert told["Upgrade"] == ("$gatehouse_upgrade" if path == "/ws/" else "")
+    assert all_of(location_of(files, "/"), "rewrite") == []
+    expression, replacement, _flag = one(location_of(files, "/app/"), "rewrite")
+    assert re.sub(expression, replacement.replace("$", "\\"), "/app/a") == "/a"
+    assert ["X-A"] in all_of(location_of(files, "/app/"), "proxy_hide_header")
+    assert [words for name, words, _block in files["upstreams.conf"] if name == "upstream"] == []
+
+
 def test_claims_are_dropped_in_one_order(rendered, value_of):
     """A set has another order in each run, and nginx would be reloaded for it."""
     dropped = [name for name, value in all_of(rendered([SITE])["proxy.conf"], "proxy_set_header") if not value]

@@ -49,8 +49,9 @@ def test_why_a_port_cannot_be_reached_is_told_where_it_is_known(value_of, host, 
         ({"stage": 4, "cause": "refused", "port": 80}, []),
         ({"stage": 5, "cause": "bad_status", "port": 80}, []),
         ({"stage": 5, "cause": None, "port": 80}, []),
+        ({"stage": 5, "cause": "refused", "port": 443, "site": None}, []),
     ],
 )
 def test_the_host_is_asked_about_a_port_that_could_not_be_connected_to(value_of, check, asked):
-    unreached = value_of("verify", "__verify_unreached", __verify_found={"checks": [check]})
+    unreached = value_of("verify", "__verify_unreached", __verify_found={"checks": [{"site": "shop", **check}]})
     assert [one["port"] for one in unreached] == asked
