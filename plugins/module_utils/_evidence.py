@@ -558,13 +558,16 @@ class Witness:
     def journal(self, unit):
         """The unit's last lines, of this start and of the one before, without the values of its environment."""
         fields = "MESSAGE,_SYSTEMD_INVOCATION_ID,INVOCATION_ID"
+        app = next(app for app in self.apps if unit.startswith(app["name"] + "@"))
+        # What another release has said under the same name is not of this one.
+        since = ["--since", "@%.3f" % (app["since"] - 0.1)] if app.get("since") else []
         status, output, _messages = self.run(
             ["journalctl", "--unit", unit, "--lines", str(2 * LINES), "--output", "json", "--output-fields", fields]
             + ["--no-pager", "--quiet"]
+            + since
         )
         if status:
             return []
-        app = next(app for app in self.apps if unit.startswith(app["name"] + "@"))
         environment = parse_environment(_read(os.path.join(_release_of(app), "env")))
         mask = Masker({name: value for name, value in environment.items() if is_secret_name(name) or "://" in value})
         return [redact(mask(line))[:LINE] for line in last_starts(output)][-LINES:]

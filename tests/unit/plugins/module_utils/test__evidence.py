@@ -245,3 +245,12 @@ def test_processes_are_told_without_the_values_of_their_environment(proc):
     assert found[0]["files_max"] == 1024
     assert found[0]["environment"] == {"API_TOKEN": "set", "EMPTY": "empty"}
     assert "secret" not in json.dumps(found)
+
+
+@pytest.mark.parametrize(("app", "since"), [({"since": 100.0}, ["--since", "@99.900"]), ({}, [])])
+def test_the_log_for_a_gate_begins_where_the_gate_did(app, since):
+    asked = []
+    witness = Witness([{"name": "chat-api", "root": "/srv/none", **app}], [], {}, None, 30)
+    witness.run = lambda argv: asked.append(argv) or (0, "", "")
+    assert witness.journal("chat-api@8000.service") == []
+    assert asked[0][asked[0].index("--quiet") + 1 :] == since
