@@ -9,6 +9,7 @@ missing, and `unanswered` says so. What may hold secrets (logs, answers) is reda
 from __future__ import annotations
 
 import datetime
+import glob
 import json
 import os
 import re
@@ -128,7 +129,8 @@ class Witness:
             for app in self.apps
         ]
         followed, more = ask(self._timed(self.followed(evidence)), deadline)
-        evidence["strays"] = [followed[name] for name in sorted(followed)]
+        evidence["strays"] = [followed[name] for name in sorted(followed) if name.startswith("stray/")]
+        evidence["preflights"] = [followed[name] for name in sorted(followed) if name.startswith("preflight/")]
         evidence.update(
             schema=SCHEMA,
             host=socket.gethostname(),
@@ -152,6 +154,8 @@ class Witness:
             "disks": (SOON, self.disks),
             "memory": (ONE, self.memory),
             "clock": (ONE, self.clock),
+            "monitor": (ONE, self.monitor),
+            "pm2": (SOON, self.pm2),
         }
         if self.sites:
             asked["nginx"] = (SEVERAL, self.nginx)
@@ -180,7 +184,7 @@ class Witness:
         found = {"release": None, "lock": None, "out": [], "build_id": None, "environment": {}}
         if not root:
             return found
-        link = os.path.join(root, "current")
+        link = _release_of(app)
         found["release"] = os.path.basename(os.path.realpath(link)) if os.path.isdir(link) else None
         held = Lock("/run/gatehouse/deploy/%s.lock" % app["name"]).holder()
         if held:
@@ -221,7 +225,7 @@ class Witness:
         holder = listeners.holder(pid)
         nginx = title.startswith("nginx: ")
         pm2 = bool(re.search(r"\bpm2-runtime\b|\bPM2 v\S+: God Daemon\b", title))
-        environment = _environ(_read(place + "environ")) if (holder.unit or "").endswith(".service") else {}
+        environment = _environ(_read(place + "environ"))
         wanted = (holder.unit or "").partition("@")[0].replace(".service", "") in [app["name"] for app in self.apps]
         if not (nginx or pm2 or wanted or _is_of_pm2(environment)):
             return None
@@ -242,7 +246,7 @@ class Witness:
         }
         if pm2:
             home = environment.get("PM2_HOME") or os.path.join(environment.get("HOME", "/root"), ".pm2")
-            process["pm2_log"] = [redact(line)[:LINE] for line in _tail(os.path.join(home, "pm2.log"))[-20:]]
+            process["pm2_log"] = [redact(line)[:LINE] for line in _tail(os.path.join(home, "pm2.log"))[-LINES:]]
         return process
 
     def listeners(self):
@@ -263,7 +267,7 @@ class Witness:
         ]
 
     def followed(self, evidence):
-        """Second questions, that follow from answers: does an app answer on a port that nobody has told of?"""
+        """Second questions, that follow from answers: does an app answer on a port that nobody has told of? May a page?"""
         wanted = {port for app in self.apps for port in app["ports"] + [one["port"] for one in app["green"]]}
         asked = {}
         sick = {probe["app"] for probe in evidence["probes"] if probe["via"] == "direct" and not probe["ok"]}
@@ -280,6 +284,11 @@ class Witness:
                             self._health(app, one["unit"], one["port"], SOON), address=one["address"]
                         ),
                     )
+        for number, one in enumerate((evidence.get("nginx") or {}).get("preflights", [])):
+            for site in self.sites:
+                if one["host"] in site["names"]:
+                    name = "preflight/%03d" % number
+                    asked[name] = (1.0, lambda site=site, one=one: self._preflight(site, one))
         return asked
 
     # Questions over the network
@@ -349,6 +358,18 @@ class Witness:
         about = dict(kind=kind, via="nginx", app=app["name"], unit=None, port=site["port"], site=site["name"])
         return _told(answer, url="%s (Host: %s)" % (url, site["host"]), path=path, **about)
 
+    def _preflight(self, site, one):
+        """What a browser asks for a page of another origin, asked of nginx here."""
+        url = "%s://127.0.0.1:%d%s" % ("https" if site["tls"] else "http", site["port"], one["path"])
+        headers = {"Host": one["host"], "Origin": one["origin"], "Access-Control-Request-Method": "GET"}
+        expectation = Expectation(list(range(200, 600)), None, None)
+        tls = Tls(verify=False, server_name=one["host"])
+        answer = probe_http(url, self._inner(SOON), expectation, "OPTIONS", headers, tls=tls)
+        allowed = answer.headers.get("access-control-allow-origin")
+        return dict(
+            one, site=site["name"], answered=answer.ok, status=answer.status, allowed=allowed, message=answer.message
+        )
+
     def _tcp(self, app, address, kind):
         host, _colon, port = address.rpartition(":")
         answer = probe_tcp(host.strip("[]"), int(port), self._inner(SOON))
@@ -376,8 +397,7 @@ class Witness:
             "servers": None,
             "shadows": [],
             "errors": [],
-            "requests": 0,
-            "tls_on_plain": 0,
+            **told_by([]),
         }
         if not path:
             return found
@@ -409,9 +429,7 @@ class Witness:
         since = max(now - RECENT, min(begun) - 1) if begun else now - RECENT
         for log in logs:
             found["errors"] += [redact(line)[:LINE] for line in recent(_tail(log), now, now - since)][-LINES:]
-        requests = recent_requests(_tail("/var/log/nginx/access.log"), now)
-        found["requests"] = len(requests)
-        found["tls_on_plain"] = sum(1 for line in requests if '"\\x16\\x03' in line)
+        found.update(told_by(recent_requests(_tail("/var/log/nginx/access.log"), now)))
         return found
 
     def _nginx_processes(self):
@@ -492,6 +510,30 @@ class Witness:
         values = dict(line.partition("=")[::2] for line in output.splitlines())
         return {"synchronized": {"yes": True, "no": False}.get(values.get("NTPSynchronized")) if status == 0 else None}
 
+    def pm2(self):
+        """The PM2 of people: each folder that says which process its daemon is, whether that lives, and the apps that it has run."""
+        found = []
+        for home in ["/root/.pm2"] + sorted(glob.glob("/home/*/.pm2")):
+            pid = _read(os.path.join(home, "pm2.pid")).strip()
+            if pid.isdigit():
+                alive = "God Daemon" in _read("%s/%s/cmdline" % (self.proc, pid))
+                log = "\n".join(_tail(os.path.join(home, "pm2.log")))
+                apps = sorted(set(re.findall(r"\bApp \[(.+?):\d+\]", log)))
+                found.append({"home": home, "pid": int(pid), "alive": alive, "apps": apps})
+        return found
+
+    def monitor(self):
+        """Monit, where it runs, and what it did of late: {pid, lines}. It may stop what is well, and keep it so."""
+        for name in os.listdir(self.proc):
+            if name.isdigit() and _read("%s/%s/comm" % (self.proc, name)).strip() == "monit":
+                text = "\n".join(
+                    _read(path) for path in ["/etc/monit/monitrc"] + sorted(glob.glob("/etc/monit/conf.d/*"))
+                )
+                match = re.search(r"^\s*set\s+log(?:file)?\s+(/\S+)", text, re.M)
+                lines = _tail(match.group(1) if match else "/var/log/monit.log")
+                return {"pid": int(name), "lines": [redact(line)[:LINE] for line in lines[-LINES:]]}
+        return {}
+
     def memory(self):
         kills = []
         status, output, _messages = self.run(
@@ -516,16 +558,24 @@ class Witness:
     def journal(self, unit):
         """The unit's last lines, of this start and of the one before, without the values of its environment."""
         fields = "MESSAGE,_SYSTEMD_INVOCATION_ID,INVOCATION_ID"
+        app = next(app for app in self.apps if unit.startswith(app["name"] + "@"))
+        # What another release has said under the same name is not of this one.
+        since = ["--since", "@%.3f" % (app["since"] - 0.1)] if app.get("since") else []
         status, output, _messages = self.run(
             ["journalctl", "--unit", unit, "--lines", str(2 * LINES), "--output", "json", "--output-fields", fields]
             + ["--no-pager", "--quiet"]
+            + since
         )
         if status:
             return []
-        app = next(app for app in self.apps if unit.startswith(app["name"] + "@"))
-        environment = parse_environment(_read(os.path.join(app["root"], "current", "env")))
+        environment = parse_environment(_read(os.path.join(_release_of(app), "env")))
         mask = Masker({name: value for name, value in environment.items() if is_secret_name(name) or "://" in value})
         return [redact(mask(line))[:LINE] for line in last_starts(output)][-LINES:]
+
+
+def _release_of(app):
+    """The folder of the release that is asked about: the live one, unless another one is to be looked at."""
+    return app.get("release") or os.path.join(app["root"], "current")
 
 
 def _told(answer, **about):
@@ -680,15 +730,83 @@ def recent(lines, now, seconds=RECENT):
     return found
 
 
+# nginx's own format of its access log.
+COMBINED = re.compile(
+    r'^(?P<client>\S+) \S+ \S+ \[(?P<time>\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "(?P<request>(?:[^"\\]|\\.)*)"'
+    r' (?P<status>\d{3}) \d+ "(?P<referer>[^"]*)"'
+)
+
+
 def recent_requests(lines, now, seconds=RECENT):
-    """The lines of nginx's access log that are not older than that."""
+    """The requests of nginx's access log, in its own format or in that of this collection, that are not older than that.
+
+    Each as {at, method, host, uri, scheme, status, referer, tls}; host and scheme are None where the format does not tell them.
+    """
     found = []
     for line in lines:
-        match = re.search(r" \[(\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] ", line)
-        if match:
-            at = datetime.datetime.strptime(match.group(1), "%d/%b/%Y:%H:%M:%S %z").timestamp()
-            if now - seconds <= at:
-                found.append(line)
+        try:
+            one = _request(line)
+        except (ValueError, KeyError, TypeError):
+            continue
+        if one and now - seconds <= one["at"]:
+            found.append(one)
+    return found
+
+
+def _request(line):
+    if line.startswith("{"):
+        told = json.loads(line)
+        at = datetime.datetime.strptime(told["time"], "%Y-%m-%dT%H:%M:%S%z").timestamp()
+        one = {name: told[name] for name in ("method", "host", "uri", "scheme", "status", "referer")}
+        # What is no HTTP has no method; the first bytes themselves are not in this format.
+        return dict(one, at=at, tls=one["status"] == 400 and not one["method"])
+    match = COMBINED.match(line)
+    if not match:
+        return None
+    at = datetime.datetime.strptime(match.group("time"), "%d/%b/%Y:%H:%M:%S %z").timestamp()
+    method, _blank, rest = match.group("request").partition(" ")
+    return {
+        "at": at,
+        "method": method,
+        "host": None,
+        "uri": rest.partition(" ")[0],
+        "scheme": None,
+        "status": int(match.group("status")),
+        "referer": match.group("referer"),
+        "tls": match.group("request").startswith("\\x16\\x03"),
+    }
+
+
+def told_by(requests):
+    """What requests tell: how many they are, who spoke the wrong scheme, and which pages of other origins asked whether they may."""
+    preflights = {}
+    for one in requests:
+        origin = re.match(r"https?://[^/\s]+", one["referer"] or "")
+        if one["method"] == "OPTIONS" and one["host"] and origin and not _same_host(origin.group(), one["host"]):
+            key = (one["host"], one["uri"].partition("?")[0], origin.group().lower())
+            preflights[key] = preflights.get(key, 0) + 1
+    often = sorted(preflights.items(), key=lambda item: -item[1])[:8]
+    return {
+        "requests": len(requests),
+        "tls_on_plain": sum(1 for one in requests if one["tls"]),
+        "plain_on_tls": _count_by_host(
+            one["host"] for one in requests if one["status"] == 400 and one["scheme"] == "http" and one["method"]
+        ),
+        "preflights": [
+            {"host": host, "path": path, "origin": origin, "count": count} for (host, path, origin), count in often
+        ],
+    }
+
+
+def _same_host(origin, host):
+    return re.sub(r"^\w+://|:\d+$", "", origin).lower() == host.lower()
+
+
+def _count_by_host(hosts):
+    found = {}
+    for host in hosts:
+        if host:
+            found[host] = found.get(host, 0) + 1
     return found
 
 

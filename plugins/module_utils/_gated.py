@@ -80,6 +80,8 @@ class GatedServices:
     retiring: services that have no more use once the release is live: drained, stopped, and taken away.
     drain_timeout: seconds that connections to a service that is to stop may go on.
     only_stale: leave alone what runs and is what is on disk.   enabled: also start at boot.
+    witness: a function of a Service, the folder of its release and when it was asked to start, that returns the evidence for a
+        diagnosis; or None.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class GatedServices:
         only_stale=False,
         enabled=False,
         on_failure="revert",
+        witness=None,
         clock=time.monotonic,
         sleep=time.sleep,
         now=time.time,
@@ -114,6 +117,7 @@ class GatedServices:
         self.only_stale = only_stale
         self.enabled = enabled
         self.on_failure = on_failure
+        self.witness = witness
         self.clock = clock
         self.sleep = sleep
         self.now = now
@@ -299,6 +303,7 @@ class GatedServices:
         except GateFailure as failure:
             self._explain(failure, service, since)
             self.timeline.tell(failure.message)
+            self._call_witness(failure, service, since)
             raise
         finally:
             self.attempts += gate.attempts
@@ -341,6 +346,18 @@ class GatedServices:
         failure.facts["log"] = log
         failure.facts["listeners"] = self._listeners_of(service)
         failure.hint = failure.hint or self._hint(failure.cause, service)
+
+    def _call_witness(self, failure, service, since):
+        """Keep the evidence of now, for a diagnosis: what failed is about to be undone, and what serves then is well."""
+        if not self.witness:
+            return
+        witness, self.witness = self.witness, None  # the first failure counts, not that of a way back
+        gate = {"unit": service.name, "cause": failure.cause, "message": failure.message}
+        try:
+            found = witness(service, self.activation.target if self.activation else None, since)
+            failure.facts["evidence"] = dict(found, gate=gate)
+        except Exception as error:  # the failure itself has to be told, whatever happens to its explanation
+            self.timeline.tell("no evidence for a diagnosis: %s: %s" % (type(error).__name__, error))
 
     def _hint(self, cause, service):
         return HINTS[cause] % {"unit": service.name, "port": service.port}

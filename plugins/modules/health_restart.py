@@ -275,6 +275,14 @@ options:
         description: A host and port, for example V(127.0.0.1:3306).
         type: str
         required: true
+  app:
+    description:
+      - The app that the services belong to, as P(gatehouse.webapp.resolve#filter) gives it. When the gate stays shut, the host is
+        asked what M(gatehouse.webapp.diagnose_host) asks of this app, before anything is undone, and the likeliest cause is told in
+        the message. That takes no more than six seconds, and nothing when all is well.
+      - The values of its environment stay on the control node.
+    type: dict
+    version_added: 0.3.0
   on_failure:
     description:
       - What to do when the gate stays shut. V(revert) lets what ran before run again, and stops what did not. V(leave)
@@ -472,6 +480,13 @@ log:
   returned: on failure
   type: list
   elements: str
+causes:
+  description:
+    - With O(app), what was wrong when the gate stayed shut, the likeliest first, as M(gatehouse.webapp.diagnose_host) tells it.
+  returned: on failure
+  type: list
+  elements: dict
+  version_added: 0.3.0
 hint:
   description: The next command to type.
   returned: on failure
@@ -485,6 +500,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gatehouse.webapp.plugins.module_utils import _processes
 from ansible_collections.gatehouse.webapp.plugins.module_utils._activation import Activation
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
+from ansible_collections.gatehouse.webapp.plugins.module_utils._evidence import Witness
 from ansible_collections.gatehouse.webapp.plugins.module_utils._gate import GATE
 from ansible_collections.gatehouse.webapp.plugins.module_utils._gated import Service
 from ansible_collections.gatehouse.webapp.plugins.module_utils._listeners import Listeners
@@ -529,16 +545,19 @@ ARGUMENTS = dict(
         ),
     ),
     requires=dict(type="list", elements="dict", default=[], options=dict(tcp=dict(type="str", required=True))),
+    app=dict(type="dict"),
     on_failure=dict(type="str", choices=["revert", "leave"], default="revert"),
 )
 
+# Seconds for all questions of the diagnosis of a gate that stays shut.
+DIAGNOSIS = 6.0
 
 # What only units of systemd have.
-UNITS = ("activate", "rotation", "proxy", "enabled", "green")
+UNITS = ("activate", "app", "rotation", "proxy", "enabled", "green")
 
 
-def story(params, run, activation):
-    """The restart that these parameters ask for. run: runs a command, as AnsibleModule.run_command does."""
+def story(params, run, activation, find=None):
+    """The restart that these parameters ask for. run, find: run_command and get_bin_path of AnsibleModule."""
     if params["manager"] == "webhook":
         _refuse(params, UNITS + ("port", "instances", "requires", "pm2"), "name, webhook, state and the gate")
         return WebhookRestart(params["name"], params["webhook"], params, only_stale=params["state"] == "current")
@@ -549,6 +568,7 @@ def story(params, run, activation):
         requires=[item["tcp"] for item in params["requires"]],
         only_stale=params["state"] == "current",
         on_failure=params["on_failure"],
+        witness=witness_of(params["app"], find) if params["app"] else None,
     )
     if params["manager"] == "pm2":
         _refuse(params, UNITS + ("webhook",), "name, port, pm2, state, requires, on_failure and the gate")
@@ -568,6 +588,17 @@ def story(params, run, activation):
         enabled=params["enabled"],
         **common,
     )
+
+
+def witness_of(asked, find):
+    """Asks what there is to know of one service of an app. asked: what the action plugin has made of the app."""
+
+    def testify(service, release, since):
+        one = {"name": service.name, "port": service.port}
+        app = dict(asked["app"], services=[one], green=[], ports=[service.port], release=release, since=since)
+        return Witness([app], [], asked["headers"], find, DIAGNOSIS).testify()
+
+    return testify
 
 
 def _services(items):
@@ -601,7 +632,7 @@ def main():
     restart = None
     try:
         with activation.alone() if activation and not module.check_mode else contextlib.nullcontext():
-            restart = story(module.params, module.run_command, activation)
+            restart = story(module.params, module.run_command, activation, module.get_bin_path)
             restart.check()
             restart.plan()
             if not module.check_mode:

@@ -97,6 +97,16 @@ class Case:
         lines = self.journal(app) + [probe["excerpt"] for probe in self.direct(app) if probe["excerpt"]]
         return list(dict.fromkeys(line for line in lines if pattern.search(line)))[-3:]
 
+    def serving(self, port):
+        """The processes that serve a port: who listens, and its children."""
+        pids = {one["pid"] for one in self.listeners(port)}
+        return [one for one in self.get("processes", []) if one["pid"] in pids or one["parent"] in pids]
+
+    @property
+    def gate(self):
+        """The gate that stays shut, when that is what the evidence was gathered for: {unit, cause, message}."""
+        return self.get("gate", {})
+
     @property
     def nginx(self):
         return self.get("nginx", {})

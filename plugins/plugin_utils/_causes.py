@@ -48,6 +48,7 @@ CAUSES = {
     "nginx_master_dead": "nginx's master is dead, its workers serve on",
     "nginx_config_broken": "nginx's configuration on disk is broken",
     "nginx_not_reloaded": "nginx does not run what is on disk",
+    "cors_refused": "A page of another origin is refused (CORS)",
     "site_missing": "nginx has no such site",
     "site_shadowed": "Another site answers for the name",
     "upgrade_missing": "The route does not pass on WebSocket upgrades",
@@ -70,6 +71,7 @@ CAUSES = {
     "disabled_at_boot": "The service does not start at boot",
     "unit_not_reloaded": "systemd has not read the changed unit",
     "held_by_deploy": "A deploy holds the app",
+    "held_by_monitor": "A monitor stops the app",
     "out_of_rotation": "Instances are taken out of rotation",
     "process_stopped": "The app's process is stopped (SIGSTOP)",
     "hung": "The app accepts connections and does not answer",
@@ -116,7 +118,7 @@ BY_INSTANCE = frozenset(
 )
 
 # What an app that is down looks like from each side.
-_DOWN = (
+DOWN = (
     "unhealthy",
     "hung",
     "crash_loop",
@@ -134,17 +136,16 @@ _EXPLAINS = {
     "clock_wrong": ("certificate_not_yet_valid", "certificate_expired"),
     "certificate_expired": ("certificate_chain", "certificate_self_signed"),
     "certificate_wrong_name": ("certificate_self_signed",),
-    "disk_full": _DOWN + ("dependency_down", "nginx_config_broken", "nginx_stopped", "pm2_errored", "service_stopped"),
-    "inodes_full": _DOWN
-    + ("dependency_down", "nginx_config_broken", "nginx_stopped", "pm2_errored", "service_stopped"),
-    "read_only": _DOWN + ("dependency_down", "pm2_errored"),
-    "out_of_memory": _DOWN + ("service_stopped", "pm2_errored", "pm2_daemon_gone"),
+    "disk_full": DOWN + ("dependency_down", "nginx_config_broken", "nginx_stopped", "pm2_errored", "service_stopped"),
+    "inodes_full": DOWN + ("dependency_down", "nginx_config_broken", "nginx_stopped", "pm2_errored", "service_stopped"),
+    "read_only": DOWN + ("dependency_down", "pm2_errored"),
+    "out_of_memory": DOWN + ("service_stopped", "pm2_errored", "pm2_daemon_gone"),
     "open_files": ("unhealthy", "hung", "upstream_cut", "websocket_refused", "proxy_timeout", "upstream_unreachable"),
-    "dependency_down": _DOWN + ("database_refuses", "pm2_errored"),
-    "database_refuses": _DOWN + ("pm2_errored",),
-    "env_missing": _DOWN + ("pm2_errored", "database_refuses"),
-    "env_empty": _DOWN + ("pm2_errored", "database_refuses"),
-    "build_id_missing": _DOWN + ("pm2_errored",),
+    "dependency_down": DOWN + ("database_refuses", "pm2_errored"),
+    "database_refuses": DOWN + ("pm2_errored",),
+    "env_missing": DOWN + ("pm2_errored", "database_refuses"),
+    "env_empty": DOWN + ("pm2_errored", "database_refuses"),
+    "build_id_missing": DOWN + ("pm2_errored",),
     "port_taken": (
         "crash_loop",
         "service_failed",
@@ -161,6 +162,7 @@ _EXPLAINS = {
     "pm2_errored": ("not_listening", "unhealthy"),
     "pm2_daemon_gone": ("service_stopped", "service_failed", "not_listening"),
     "held_by_deploy": ("service_stopped",),
+    "held_by_monitor": ("service_stopped", "not_listening"),
     "release_missing": ("unit_missing", "not_listening", "unexplained"),
     "unit_missing": ("not_listening", "service_stopped", "service_failed"),
     "service_stopped": ("not_listening",),

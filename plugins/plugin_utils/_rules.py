@@ -11,25 +11,26 @@ from ansible_collections.gatehouse.webapp.plugins.plugin_utils._rules_app import
     dependencies,
     environment,
     held,
-    pm2,
     ports,
     releases,
     units,
 )
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._rules_host import clock, disks, memory, open_files
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._rules_hosted import hosted
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils._rules_keepers import monitor, pm2
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._rules_nginx import (
     nginx_config,
     nginx_errors,
     nginx_process,
+    preflights,
     routes,
     upstreams,
 )
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._rules_way import certificates, names, schemes, ways
 
 RULES = (
-    disks, memory, open_files, clock, dependencies, environment, build, releases, answers, units, held, pm2, ports, nginx_process,
-    nginx_config, routes, nginx_errors, upstreams, certificates, schemes, ways, names,
+    disks, memory, open_files, clock, dependencies, environment, build, releases, answers, units, held, monitor, pm2, ports, nginx_process,
+    nginx_config, routes, nginx_errors, preflights, upstreams, certificates, schemes, ways, names,
     hosted,
 )  # fmt: skip
 

@@ -9,6 +9,7 @@ import re
 from ansible_collections.gatehouse.webapp.plugins.module_utils._listeners import scope
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._case import DEPLOY, end_of, finding
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._checks import is_local
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils._rules_keepers import PM2_EXIT
 
 # A port, and what mostly listens there.
 WELL_KNOWN = {3306: "mariadb", 5432: "postgresql", 6379: "redis-server", 27017: "mongod", 5672: "rabbitmq-server"}
@@ -23,6 +24,8 @@ NO_VARIABLE = re.compile(
     r"|\b([A-Z][A-Z0-9_]{2,})\b[^.]{0,40}\b(?:is not set|not set|is missing|is required|must be set|is not defined|undefined)\b"
     r"|[Mm]issing (?:required )?(?:environment )?variable:? ['\"]?([A-Z][A-Z0-9_]+)"
 )
+# What pydantic says of a setting that has no default: its name on one line, and this on the next.
+NO_FIELD = re.compile(r"^\s+Field required\b")
 EXCEPTION = re.compile(
     r"^\s*(?:\w+\.)*\w*(?:Error|Exception|Exit|Interrupt)\b(?::.*)?$|^ERROR:|^Error:|\bpanic:|Segmentation fault"
 )
@@ -96,8 +99,7 @@ def environment(case):
                     **common,
                 )
         if case.sick(app):
-            for line in case.said(app, NO_VARIABLE):
-                name = "".join(group or "" for group in NO_VARIABLE.search(line).groups())
+            for name, line in _missed(case, app):
                 if name not in named and told.get(name) != "set":
                     named.add(name)
                     yield finding(
@@ -110,6 +112,16 @@ def environment(case):
                         evidence=[line],
                         **common,
                     )
+
+
+def _missed(case, app):
+    """(variable, the line that says so) for each that the app says it misses."""
+    for line in case.said(app, NO_VARIABLE):
+        yield "".join(group or "" for group in NO_VARIABLE.search(line).groups()), line
+    lines = case.journal(app)
+    for before, line in zip(lines, lines[1:]):
+        if NO_FIELD.search(line) and re.match(r"^[A-Za-z_]\w*$", before):
+            yield before.upper(), "%s: %s" % (before, line.strip())
 
 
 def build(case):
@@ -155,11 +167,13 @@ def answers(case):
         if not app["local"]:
             continue
         for probe in case.direct(app):
-            processes = case.processes(probe["unit"])
+            processes = case.processes(probe["unit"]) if probe["unit"] else case.serving(probe["port"])
             name = probe["unit"] or app["name"]
             # Of an app that has no unit of ours it is told by who listens.
-            stopped = [
-                one for one in processes or case.listeners(probe["port"]) if (one.get("state") or "") in ("T", "t")
+            stopped = [one for one in processes if one["state"] in ("T", "t")] or [
+                one
+                for one in case.listeners(probe["port"])
+                if not probe["unit"] and (one.get("state") or "") in ("T", "t")
             ]
             if stopped:
                 pids = " ".join(str(one["pid"]) for one in stopped)
@@ -253,17 +267,22 @@ def units(case):
                 continue
             looping = unit["sub"] == "auto-restart" or unit["result"] == "start-limit-hit"
             # Once restarted it may just be up, and about to fall again.
-            looping = looping or (
-                unit["restarts"] > 1 and unit["active"] != "inactive" and not case.well(app, one["port"])
-            )
+            # PM2 starts its own processes again, and the unit stays up.
+            starts = unit["restarts"] + sum(1 for line in case.last(name, 40) if PM2_EXIT.search(line))
+            looping = looping or (starts > 1 and unit["active"] != "inactive" and not case.well(app, one["port"]))
+            looping = looping or case.gate.get("unit") == name and case.gate["cause"] == "crashed"
+            why = [line for line in case.last(name, 40) if EXCEPTION.search(line)][-1:]
             if looping:
-                why = [line for line in case.last(name, 40) if EXCEPTION.search(line)][-1:]
                 yield finding(
                     "crash_loop",
                     "unit",
                     effect,
-                    "%s crashes and is started again, %d times so far%s"
-                    % (name, unit["restarts"], ": %s" % why[0].strip() if why else "."),
+                    "%s crashes%s%s"
+                    % (
+                        name,
+                        " and is started again, %d times so far" % starts if starts else "",
+                        ": %s" % why[0].strip() if why else ".",
+                    ),
                     app,
                     confidence=92,
                     evidence=told + ["%s: %s" % (name, unit["exit"])] + (case.last(name, 6)),
@@ -275,7 +294,7 @@ def units(case):
                     "service_failed",
                     "unit",
                     effect,
-                    "%s has failed: %s." % (name, unit["exit"]),
+                    "%s has failed: %s%s" % (name, unit["exit"], ": %s" % why[0].strip() if why else "."),
                     app,
                     confidence=90,
                     evidence=told + case.last(name, 6),
@@ -321,7 +340,8 @@ def units(case):
 
 def held(case):
     for app in case.apps:
-        lock = case.about(app).get("lock")
+        # A gate is part of a deploy, which holds the lock itself.
+        lock = None if case.gate else case.about(app).get("lock")
         down = [one["name"] for one in case.live(app) if (case.unit(one["name"]) or {}).get("active") == "inactive"]
         if lock and (down or lock["since"] < case.evidence["now"] - 3600):
             minutes = (case.evidence["now"] - lock["since"]) / 60
@@ -339,7 +359,7 @@ def held(case):
                 mend="wait for it; when you know that it has ended: ansible-playbook gatehouse.webapp.site -e webapp_break_lock=true",
             )
         out = case.about(app).get("out") or []
-        if out and not lock:
+        if out and not lock and not case.gate:
             yield finding(
                 "out_of_rotation",
                 "upstream",
@@ -352,46 +372,6 @@ def held(case):
                 show="ls -l %s" % " ".join(out),
                 mend=DEPLOY,
             )
-
-
-def pm2(case):
-    for app in case.apps:
-        for one in case.live(app):
-            own = case.processes(one["name"])
-            if not one["name"]:
-                pids = [each["pid"] for each in case.listeners(one["port"])]
-                own = [each for each in case.get("processes", []) if each["pid"] in pids or each["kind"] == "pm2"]
-            daemons = [each for each in own if each["kind"] == "pm2"]
-            children = [each for each in own if each["kind"] == "pm2 child"]
-            name = one["name"] or app["name"]
-            log = [line for each in daemons for line in each.get("pm2_log", [])]
-            errored = [line for line in log if re.search(r"too many unstable restarts|errored", line)]
-            if children and not daemons:
-                yield finding(
-                    "pm2_daemon_gone",
-                    "unit",
-                    "risk" if case.well(app, one["port"]) else "outage",
-                    "The PM2 daemon of %s is gone: nothing watches over its processes." % name,
-                    app,
-                    confidence=94,
-                    evidence=[
-                        "pid %d: %s, parent %d" % (each["pid"], each["title"], each["parent"]) for each in children
-                    ],
-                    show="pgrep -af 'PM2|pm2-runtime'",
-                    mend="systemctl restart %s" % name,
-                )
-            elif daemons and not children and errored and not case.well(app, one["port"]):
-                yield finding(
-                    "pm2_errored",
-                    "unit",
-                    "outage",
-                    "PM2 has given %s up: its processes ended too often." % name,
-                    app,
-                    confidence=95,
-                    evidence=errored[-3:] + case.last(one["name"]),
-                    show="journalctl -u %s -n 50" % name,
-                    mend="mend what the last lines say, then: systemctl restart %s" % name,
-                )
 
 
 def ports(case):

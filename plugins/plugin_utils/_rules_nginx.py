@@ -271,6 +271,40 @@ def nginx_errors(case):
         )
 
 
+def preflights(case):
+    """Pages of other origins whose browsers asked of late whether they may, and that would be told no."""
+    own = {name for site in case.sites for name in site["names"]}
+    sites = {site["name"]: site for site in case.sites}
+    for one in case.get("preflights", []):
+        host = re.sub(r"^\w+://|:\d+$", "", one["origin"])
+        # A stranger's page is refused with good reason, once or often. That of a site of ours is meant to work.
+        if not one["answered"] or one["allowed"] in ("*", one["origin"]) or (host not in own and one["count"] < FEW):
+            continue
+        site = sites[one["site"]]
+        covering = [route for route in site["routes"] if one["path"].startswith(route["path"])]
+        route = max(covering, key=lambda each: len(each["path"])) if covering else None
+        app = case.app(route["app"]) if route else None
+        yield finding(
+            "cors_refused",
+            "route",
+            "degraded",
+            "A page of %s may not use %s%s: the answer to its browser does not name it (CORS)."
+            % (one["origin"], one["host"], one["path"]),
+            app,
+            site,
+            confidence=90 if host in own else 70,
+            evidence=[
+                "OPTIONS %s, Origin: %s: answered %s, Access-Control-Allow-Origin: %s"
+                % (one["path"], one["origin"], one["status"], one["allowed"] or "none"),
+                "asked %d times of late by browsers (access log)" % one["count"],
+            ],
+            show="curl -si -X OPTIONS -H 'Origin: %s' -H 'Access-Control-Request-Method: GET' %s://%s%s"
+            % (one["origin"], "https" if site["tls"] else "http", one["host"], one["path"]),
+            mend="add %s to cors.origins of the route %s, or to what the app allows; then: %s"
+            % (one["origin"], route["path"] if route else "/", DEPLOY),
+        )
+
+
 def _app_of(case, line):
     """The app that a line of nginx's error log is about: by its upstream's address, else by its server's name and path."""
     address = re.search(r'upstream: "\w+://([^/"]+)', line)

@@ -152,9 +152,26 @@ def schemes(case):
             "Clients speak TLS to a port of plain http: %d of the last %d requests." % (spoken, requests),
             confidence=72,
             evidence=["/var/log/nginx/access.log: %d requests that begin with a TLS handshake, answered 400" % spoken],
-            show=r"grep -c '\\x16\\x03' /var/log/nginx/access.log",
+            show=r"grep -cE '\\x16\\x03|\"method\":\"\"' /var/log/nginx/access.log",
             mend="let the clients ask http://, or give the site a certificate (tls)",
         )
+    for site in case.sites:
+        plain = sum(case.nginx.get("plain_on_tls", {}).get(name, 0) for name in site["names"])
+        if site["tls"] and plain >= 10 and plain * 5 >= requests:
+            yield finding(
+                "scheme_mismatch",
+                "tls",
+                "degraded",
+                "Clients speak plain http to the https port of %s: %d of the last %d requests, answered 400."
+                % (site["host"], plain, requests),
+                site=site,
+                confidence=75,
+                evidence=[
+                    "/var/log/nginx/access.log: %d requests by http for %s, answered 400" % (plain, site["host"])
+                ],
+                show="curl -si http://%s:%d/ | head -1" % (site["host"], site["port"]),
+                mend="let the clients, or the load balancer in front, ask https://%s" % site["host"],
+            )
 
 
 TCP = {

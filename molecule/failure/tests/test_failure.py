@@ -102,6 +102,31 @@ def test_what_is_never_healthy_takes_its_own_timeout(serves, target, cause, word
     assert 3 <= seconds_to_know(failure) <= 6
 
 
+@pytest.mark.parametrize(
+    ("strategy", "target", "gate", "cause", "words"),
+    [
+        # Crashed is all that the gate can say, and unhealthy. What stands behind it is told by the same diagnosis.
+        ("blue_green", "app.no_setting:app", "crashed", "env_missing", "shop does without PAYMENT_KEY, and can't."),
+        ("restart", "app.no_setting:app", "crashed", "env_missing", "shop does without PAYMENT_KEY, and can't."),
+        (
+            "blue_green",
+            "app.no_login:app",
+            "unhealthy",
+            "database_refuses",
+            "The database refuses the user or password of shop.",
+        ),
+    ],
+)
+def test_the_failure_of_a_gate_names_what_stands_behind_it(serves, strategy, target, gate, cause, words):
+    failure = deploy(set_target(target, strategy, timeout=6)).failure
+    assert (failure["cause"], failure["outcome"], failure["causes"][0]["cause"]) == (gate, "reverted", cause)
+    assert "Cause (" in failure["msg"]
+    assert words in failure["msg"]
+    assert failure["msg"].endswith("Next: " + failure["causes"][0]["mend"])
+    assert "evidence" not in failure
+    assert SECRET not in json.dumps(failure)
+
+
 def test_an_app_that_dies_while_it_is_watched_is_not_taken_for_healthy(serves):
     def change(app, site, model):
         set_target("app.crash_later:app", stable_for=5)(app, site, model)

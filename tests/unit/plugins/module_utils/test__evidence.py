@@ -18,6 +18,7 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._evidence import 
     recent,
     recent_requests,
     run,
+    told_by,
     units_states,
 )
 from ansible_collections.gatehouse.webapp.plugins.module_utils._poll import Deadline
@@ -141,9 +142,56 @@ def test_only_the_late_lines_of_an_error_log_are_told():
     assert recent(lines, now, 30) == []
 
 
+COMBINED = '1.2.3.4 - - [21/Nov/2026:11:%s +0000] "%s" %d 12 "%s" "agent"'
+
+
+def own_format(**change):
+    """A line of the access log in the collection's own format."""
+    line = {
+        "time": "2026-11-21T11:29:00+00:00",
+        "client": "1.2.3.4",
+        "method": "GET",
+        "scheme": "http",
+        "host": "chat.example.com",
+    }
+    line.update(uri="/", protocol="HTTP/1.1", status=200, bytes=12, referer="", agent="agent")
+    return json.dumps({**line, **change})
+
+
+NOW = 1795260584
+
+
 def test_only_the_late_requests_of_an_access_log_are_told():
-    lines = ['1.2.3.4 - - [21/Nov/2026:11:%s +0000] "GET / HTTP/1.1" 200' % at for at in ("00:00", "29:00")]
-    assert recent_requests(["no request", *lines], 1795260584) == [lines[1]]
+    lines = [COMBINED % (at, "GET /x?y HTTP/1.1", 200, "-") for at in ("00:00", "29:00")]
+    lines += ["{cut", own_format(uri="/old", time="2026-11-21T11:00:00+00:00"), own_format(uri="/new"), '{"time": 3}']
+    found = recent_requests(["no request", *lines], NOW)
+    assert [(one["method"], one["uri"], one["status"], one["tls"]) for one in found] == [
+        ("GET", "/x?y", 200, False),
+        ("GET", "/new", 200, False),
+    ]
+
+
+def test_requests_tell_who_speaks_the_wrong_scheme():
+    tls = own_format(method="", uri="", status=400, host="")
+    plain = own_format(status=400, host="shop.example.com")
+    shaken = COMBINED % ("29:00", "\\x16\\x03\\x01", 400, "-")
+    told = told_by(recent_requests([tls, shaken, plain, plain, own_format()], NOW))
+    assert (told["requests"], told["tls_on_plain"], told["plain_on_tls"]) == (5, 2, {"shop.example.com": 2})
+
+
+def test_requests_tell_which_pages_asked_whether_they_may():
+    asks = dict(method="OPTIONS", status=204, uri="/items?page=2", host="api.example.com")
+    page = own_format(referer="https://APP.example.com/cart", **asks)
+    others = [
+        own_format(referer="https://api.example.com/", **asks),  # its own page
+        own_format(**asks),
+        own_format(referer="https://app.example.com/"),
+        COMBINED
+        % ("29:00", "OPTIONS /items HTTP/1.1", 204, "https://app.example.com/"),  # it does not tell of whom it asks
+    ]
+    assert told_by(recent_requests([page, page, *others], NOW))["preflights"] == [
+        {"host": "api.example.com", "path": "/items", "origin": "https://app.example.com", "count": 2}
+    ]
 
 
 def test_the_log_of_the_last_two_starts():
@@ -197,3 +245,12 @@ def test_processes_are_told_without_the_values_of_their_environment(proc):
     assert found[0]["files_max"] == 1024
     assert found[0]["environment"] == {"API_TOKEN": "set", "EMPTY": "empty"}
     assert "secret" not in json.dumps(found)
+
+
+@pytest.mark.parametrize(("app", "since"), [({"since": 100.0}, ["--since", "@99.900"]), ({}, [])])
+def test_the_log_for_a_gate_begins_where_the_gate_did(app, since):
+    asked = []
+    witness = Witness([{"name": "chat-api", "root": "/srv/none", **app}], [], {}, None, 30)
+    witness.run = lambda argv: asked.append(argv) or (0, "", "")
+    assert witness.journal("chat-api@8000.service") == []
+    assert asked[0][asked[0].index("--quiet") + 1 :] == since

@@ -350,6 +350,33 @@ def test_secrets_stay_out_of_what_people_read(probes):
     assert failure.facts["log"] == ["cannot connect to <DSN>"]
 
 
+def test_the_evidence_is_gathered_before_anything_is_undone_and_once(probes):
+    asked = []
+
+    def testify(service, release, since):
+        asked.append((service.name, release, since))
+        return {"now": 1}
+
+    probes[8000][:] = [SICK]
+    restart = story(Manager(), services=[A], witness=testify)
+    failure = fails(restart)
+    restart._call_witness(failure, B, 0)  # as when the way back fails too
+    assert asked == [(A.name, None, 0)]
+    assert failure.facts["evidence"]["gate"]["unit"] == A.name
+    assert failure.facts["evidence"]["now"] == 1
+
+
+def test_evidence_that_can_not_be_had_hides_no_failure(probes):
+    def testify(_service, _release, _since):
+        raise ValueError("no /proc")
+
+    probes[8000][:] = [SICK]
+    restart = story(Manager(), services=[A], witness=testify)
+    failure = fails(restart)
+    assert "evidence" not in failure.facts
+    assert "no evidence for a diagnosis: ValueError: no /proc" in [one["event"] for one in restart.timeline.events]
+
+
 def test_a_dependency_that_is_missing_is_named_before_anything_is_touched(probes, monkeypatch):
     monkeypatch.setattr(_gated, "probe_tcp", lambda host, port, timeout: REFUSED)
     manager = Manager()

@@ -181,6 +181,44 @@ def verdict(name):
     return lambda asked, evidence: evidence["outside"]["verdicts"].append(told)
 
 
+def preflight(**change):
+    told = {
+        "host": "chat.example.com",
+        "path": "/api",
+        "origin": "https://shop.example.com",
+        "count": 1,
+        "site": "chat",
+    }
+    told.update(answered=True, status=204, allowed=None, message="it answered 204")
+    return lambda asked, evidence: evidence.update(preflights=[{**told, **change}])
+
+
+def hand_made(*log, **change):
+    """legacy under a PM2 that people run: what its daemon has said, and what is left of its pid file."""
+
+    def apply(_asked, evidence):
+        daemon = dict(evidence["processes"][0], pid=1 << 21, parent=1, unit=None, kind="pm2", pm2_log=list(log))
+        evidence["processes"] += [daemon] if log else []
+        evidence["pm2"] = [dict({"home": "/root/.pm2", "pid": 9, "alive": bool(log), "apps": ["legacy"]}, **change)]
+
+    return apply
+
+
+def legacy_down(asked, evidence):
+    probe(app="legacy", ok=False, cause="refused", message="connection refused")(asked, evidence)
+    evidence["listeners"] = [one for one in evidence["listeners"] if one["port"] != 3000]
+
+
+ERRORED = (
+    "PM2 log: App [legacy:0] exited with code [1] via signal [SIGINT]",
+    'PM2 log: Script /opt/x.js had too many unstable restarts (3). Stopped. "errored"',
+)
+
+
+def monit(*lines):
+    return lambda asked, evidence: evidence.update(monitor={"pid": 9, "lines": list(lines)})
+
+
 CLOSED = (
     "2026/11/21 11:00:00 [error] 7#7: *1 upstream prematurely closed connection while reading response header, client: 1.2.3.4,"
     ' server: chat.example.com, request: "GET /x HTTP/1.1", upstream: "http://127.0.0.1:8000/x", host: "chat.example.com"'
@@ -333,6 +371,62 @@ WRITTEN = [
     ("pm2_daemon_gone", [process(kind="pm2 child", parent=1)], "daemon of chat-api@8000.service is gone"),
     ("pm2_child_stopped", [sick(port=8000), pm2(), process(kind="pm2 child", state="T")], "PM2 still says online"),
     (
+        "pm2_errored",
+        [legacy_down, hand_made(*ERRORED)],
+        "PM2 has given legacy up",
+    ),
+    (
+        "pm2_daemon_gone",
+        [legacy_down, hand_made()],
+        "and its processes with it",
+    ),
+    (
+        "not_listening",
+        [legacy_down, hand_made(*ERRORED, "PM2 log: App [legacy:0] online")],
+        "where legacy should",
+    ),
+    ("not_listening", [legacy_down, hand_made(apps=["other"])], "where legacy should"),
+    ("crash_loop", [legacy_down, hand_made(*ERRORED[:1] * 3)], "legacy crashes, and PM2 starts it again"),
+    (
+        "crash_loop",
+        [
+            sick(port=8000),
+            pm2(),
+            journal(*["PM2 log: App [chat:0] exited with code [1] via signal [SIGINT]", "Error: no such table"] * 3),
+        ],
+        "3 times so far: Error: no such table",
+    ),
+    ("cors_refused", [preflight()], "A page of https://shop.example.com may not use chat.example.com/api"),
+    ("cors_refused", [preflight(origin="https://acme.dev", count=5)], "https://acme.dev"),
+    (
+        "held_by_monitor",
+        [
+            sick(),
+            unit(active="inactive", sub="dead"),
+            monit("'chat' failed protocol test", "'chat' stop: '/usr/bin/systemctl stop chat-api@8000 chat-api@8001'"),
+        ],
+        "stopped by Monit (pid 9)",
+    ),
+    (
+        "service_stopped",
+        [
+            sick(),
+            unit(active="inactive", sub="dead"),
+            monit("'chat' stop: 'systemctl stop chat-api@8000'", "'chat' start: 'systemctl start chat-api@8000'"),
+        ],
+        "is stopped",
+    ),
+    (
+        "scheme_mismatch",
+        [lambda asked, evidence: evidence["nginx"].update(requests=40, plain_on_tls={"shop.example.com": 12})],
+        "plain http to the https port of shop.example.com",
+    ),
+    (
+        "scheme_mismatch",
+        [lambda asked, evidence: evidence["nginx"].update(requests=40, tls_on_plain=12)],
+        "Clients speak TLS to a port of plain http",
+    ),
+    (
         "build_id_missing",
         [sick(), journal("Error: Could not find a production build in the '.next' directory.")],
         "BUILD_ID",
@@ -386,6 +480,17 @@ def test_every_cause_that_can_be_named_is_tested():
             ],
             id="one who asks too often",
         ),
+        pytest.param([preflight(allowed="https://shop.example.com")], id="a page that may"),
+        pytest.param([preflight(allowed="*")], id="a page as all may"),
+        pytest.param([preflight(origin="https://acme.dev", count=4)], id="a stranger's page"),
+        pytest.param([preflight(answered=False, status=None)], id="a preflight without an answer"),
+        pytest.param([monit("'chat' stop: 'systemctl stop chat-api@8000'")], id="what Monit did, and is well since"),
+        pytest.param(
+            [lambda asked, evidence: evidence["nginx"].update(requests=90, plain_on_tls={"shop.example.com": 12})],
+            id="a few who forget the s",
+        ),
+        pytest.param([hand_made(*ERRORED)], id="what PM2 gave up once, and is well since"),
+        pytest.param([hand_made()], id="a pid file of PM2's that was left"),
         pytest.param([top(ahead=3.0)], id="a clock three seconds off"),
         pytest.param([outside(names={"chat.example.com": []})], id="a name that can't be in DNS"),
         pytest.param([journal("Access denied for user 'chat'")], id="a refused login of long ago: the app is well"),
