@@ -320,7 +320,7 @@ FAULTS = {
         'echo \'{"dependencies": {"next": "15.0.0"}}\' > /srv/chat-api/current/src/package.json',
         "rm /srv/chat-api/current/src/package.json",
         ".next/BUILD_ID",
-        no_change,
+        app(runtime="pm2", uvicorn=None, pm2={"npm": "start"}),
     ),
     "dependency_down": ("systemctl stop mariadb", "systemctl start mariadb", "127.0.0.1:3306 (mariadb)", no_change),
     "database_refuses": (

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -33,11 +34,14 @@ class ActionModule(ActionBase):
         except GatehouseError as error:
             result.update(error.result(), failed=True)
             return result
-        headers = {**asked["headers"], **options["headers"]}
+        headers = {**asked["headers"], **json.loads(options["headers"] or "{}")}
         begun = time.time()
         with ThreadPoolExecutor(1) as pool:
             hosted = pool.submit(of_hosted, asked["apps"] if options["outside"] else [], headers)
-            seen = self._execute_module(module_args={**options, **asked, "headers": headers}, task_vars=task_vars)
+            seen = self._execute_module(
+                module_args={**options, **asked, "headers": json.dumps(headers) if headers else None},
+                task_vars=task_vars,
+            )
             ended = time.time()
         evidence = seen.pop("evidence", None)
         result.update(seen)

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import json
+
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._causes import DOWN
@@ -24,7 +26,7 @@ class ActionModule(ActionBase):
         # What goes on in the background comes back without this half.
         asked = wanted({"apps": [app], "sites": [], "probes": []}) if app and not self._task.async_val else None
         if asked:
-            args["app"] = {"app": asked["apps"][0], "headers": asked["headers"]}
+            args["app"] = json.dumps({"app": asked["apps"][0], "headers": asked["headers"]})
         result.update(self._execute_module(module_args=args, task_vars=task_vars, wrap_async=self._task.async_val))
         evidence = result.pop("evidence", None)
         if asked and evidence:

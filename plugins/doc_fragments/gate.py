@@ -32,8 +32,8 @@ options:
         type: str
         default: GET
       headers:
-        description: Headers to send, name to value.
-        type: dict
+        description: Headers to send, a mapping of name to value.
+        type: json
       host:
         description: The Host header to send in place of the URL's own.
         type: str
@@ -84,8 +84,8 @@ options:
           - The path to open at O(address) and the port, for example V(/ws).
         type: str
       headers:
-        description: Headers to send with the handshake, for example C(Origin) or C(Cookie).
-        type: dict
+        description: Headers to send with the handshake, a mapping of name to value, for example C(Origin) or C(Cookie).
+        type: json
       host:
         description: The Host header to send in place of the URL's own.
         type: str
@@ -164,8 +164,8 @@ options:
     TRANSPORT = r"""
 options:
   headers:
-    description: Headers to send, name to value.
-    type: dict
+    description: Headers to send, a mapping of name to value.
+    type: json
   host:
     description: The Host header to send in place of the URL's own.
     type: str

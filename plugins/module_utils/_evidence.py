@@ -536,8 +536,11 @@ class Witness:
 
     def memory(self):
         kills = []
+        # What befell another release is no cause of this one's trouble.
+        starts = [app["since"] for app in self.apps if app.get("since")]
+        since = "@%.3f" % (min(starts) - 0.1) if starts else "-1h"
         status, output, _messages = self.run(
-            ["journalctl", "-k", "--since", "-1h", "-n", "2000", "-o", "short-iso", "--no-pager", "-q"]
+            ["journalctl", "-k", "--since", since, "-n", "2000", "-o", "short-iso", "--no-pager", "-q"]
         )
         if status == 0:
             kills = [line[:LINE] for line in output.splitlines() if re.search(r"Out of memory: Killed|oom-kill:", line)]
@@ -582,6 +585,7 @@ def _told(answer, **about):
     """An Answer as evidence: nothing of it is longer than a line, nor secret."""
     return dict(
         about,
+        url=redact(about["url"]),
         ok=answer.ok,
         cause=answer.cause,
         message=redact(answer.message)[:LINE],

@@ -39,7 +39,8 @@ PATIENCE = dict(
 PROBE_PATIENCE = dict(PATIENCE, wait=dict(type="bool", default=False), timeout=dict(type="float", default=10.0))
 
 _COMMON = dict(
-    headers=dict(type="dict"),
+    # One text, so that it is not logged on the host, and its values are not masked one by one in what is returned.
+    headers=dict(type="json", no_log=True),
     host=dict(type="str"),
     validate_certs=dict(type="bool", default=True),
     ca_path=dict(type="path"),
@@ -340,7 +341,14 @@ def check_port(port):
 
 
 def _headers(options):
-    headers = {str(name): str(value) for name, value in (options["headers"] or {}).items()}
+    given = options["headers"] or {}
+    try:
+        given = json.loads(given) if isinstance(given, str) else given
+        headers = {str(name): str(value) for name, value in given.items()}
+    except (ValueError, AttributeError) as error:
+        raise GatehouseError(
+            "headers is no mapping of names to values", cause="bad_input", hint="headers: {X-Probe: gatehouse}"
+        ) from error
     if options["host"]:
         headers["Host"] = options["host"]
     return headers

@@ -21,6 +21,8 @@ _SETTING = re.compile(
     r"(?i)([\w.-]*" + SECRET_NAME + r"[\w.-]*[\"']?\s*(?:=>|[:=])\s*)"
     r"(\"(?:\\.|[^\"\\])*\"?|'(?:\\.|[^'\\])*'?|[^\s\"'&;,)}\]]+)"
 )
+# The same as an argument of a command, with its value in the next one.
+_ARGUMENT = re.compile(r"(?i)(?<!\S)(--?[\w-]*" + SECRET_NAME + r"[\w-]*\s+)(?!-)(\S+)")
 # Headers whose whole line is the value.
 _HEADER = re.compile(r"(?im)\b((?:proxy-)?authorization|(?:set-)?cookie|x-api-key|x-auth-token)([\"']?\s*:\s*)[^\r\n]+")
 _SCHEME = re.compile(r"(?i)\b(bearer|basic|digest|negotiate)(\s+)[^\s,\"']+")
@@ -44,6 +46,7 @@ def redact(text):
     text = _SCHEME.sub(r"\1\2" + MASK, text)
     text = _IN_URL.sub(r"\1" + MASK + "@", text)
     text = _SETTING.sub(_setting, text)
+    text = _ARGUMENT.sub(r"\1" + MASK, text)
     text = _IN_DSN.sub(r"\1:" + MASK + "@", text)
     text = _JWT.sub(MASK, text)
     text = _KNOWN.sub(MASK, text)

@@ -34,8 +34,7 @@ options:
     description:
       - More headers for the health question of an app, as a mapping of the app's name to a mapping of headers. Those of
         C(health.headers) are sent in any case.
-    type: dict
-    default: {}
+    type: json
   services:
     description: Whether the apps run on this host. When not, they are only asked over the network, as by a proxy on a host of its own.
     type: bool
@@ -171,6 +170,8 @@ hint:
   type: str
 """
 
+import json
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._evidence import Witness
@@ -178,7 +179,8 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._evidence import 
 ARGUMENTS = dict(
     apps=dict(type="list", elements="dict", default=[]),
     sites=dict(type="list", elements="dict", default=[]),
-    headers=dict(type="dict", default={}, no_log=True),
+    # One text, so that its values are not masked one by one in the evidence.
+    headers=dict(type="json", no_log=True),
     services=dict(type="bool", default=True),
     address=dict(type="str", default=""),
     outside=dict(type="bool", default=True),
@@ -195,7 +197,8 @@ def main():
         return module.get_bin_path(command, opt_dirs=["/usr/sbin", "/sbin"])
 
     options = module.params
-    witness = Witness(options["apps"], options["sites"], options["headers"], find, options["timeout"])
+    headers = json.loads(options["headers"] or "{}")
+    witness = Witness(options["apps"], options["sites"], headers, find, options["timeout"])
     module.exit_json(changed=False, evidence=witness.testify())
 
 

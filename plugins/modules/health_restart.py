@@ -281,7 +281,7 @@ options:
         asked what M(gatehouse.webapp.diagnose_host) asks of this app, before anything is undone, and the likeliest cause is told in
         the message. That takes no more than six seconds, and nothing when all is well.
       - The values of its environment stay on the control node.
-    type: dict
+    type: json
     version_added: 0.3.0
   on_failure:
     description:
@@ -494,6 +494,7 @@ hint:
 """
 
 import contextlib
+import json
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -545,7 +546,7 @@ ARGUMENTS = dict(
         ),
     ),
     requires=dict(type="list", elements="dict", default=[], options=dict(tcp=dict(type="str", required=True))),
-    app=dict(type="dict"),
+    app=dict(type="json", no_log=True),
     on_failure=dict(type="str", choices=["revert", "leave"], default="revert"),
 )
 
@@ -568,7 +569,7 @@ def story(params, run, activation, find=None):
         requires=[item["tcp"] for item in params["requires"]],
         only_stale=params["state"] == "current",
         on_failure=params["on_failure"],
-        witness=witness_of(params["app"], find) if params["app"] else None,
+        witness=witness_of(json.loads(params["app"]), find) if params["app"] else None,
     )
     if params["manager"] == "pm2":
         _refuse(params, UNITS + ("webhook",), "name, port, pm2, state, requires, on_failure and the gate")

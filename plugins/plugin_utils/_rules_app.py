@@ -126,6 +126,8 @@ def _missed(case, app):
 
 def build(case):
     for app in case.apps:
+        if app["runtime"] == "uvicorn":  # though a front end may lie beside it in the source
+            continue
         found = case.about(app).get("build_id")
         said = case.said(app, re.compile(r"Could not find a production build|BUILD_ID")) if case.sick(app) else []
         if (found and not found["there"]) or said:

@@ -38,7 +38,7 @@ class Action(diagnose_host.ActionModule):
         self.args = {
             "apps": APPS,
             "sites": SITES,
-            "headers": {},
+            "headers": None,
             "services": True,
             "address": "",
             "outside": True,
@@ -86,14 +86,14 @@ def test_the_host_is_given_the_model_without_its_secrets():
     run(action)
     assert "very-secret-token" not in json.dumps(action.given)
     assert "of-the-model" not in json.dumps({key: action.given[key] for key in ("apps", "sites")})
-    assert action.given["headers"] == {"chat-api": {"X-Key": "of-the-model"}}
+    assert json.loads(action.given["headers"]) == {"chat-api": {"X-Key": "of-the-model"}}
     assert action.given["apps"][0]["services"] == [{"name": "chat-api@8000.service", "port": 8000}]
 
 
 def test_headers_of_the_task_go_before_those_of_the_model():
-    action = Action(headers={"chat-api": {"X-Key": "of-the-task"}})
+    action = Action(headers=json.dumps({"chat-api": {"X-Key": "of-the-task"}}))
     run(action)
-    assert action.given["headers"] == {"chat-api": {"X-Key": "of-the-task"}}
+    assert json.loads(action.given["headers"]) == {"chat-api": {"X-Key": "of-the-task"}}
 
 
 def test_causes_chain_and_evidence_come_back():

@@ -75,7 +75,7 @@ def evidence(*log, **unit):
 def test_the_host_is_given_the_app_without_its_values(app):
     action = Action({"changed": True}, name=UNIT, port=8000, app=app)
     assert action.run() == {"changed": True}
-    assert action.given["app"]["app"]["required_env"] == ["API_TOKEN"]
+    assert json.loads(action.given["app"])["app"]["required_env"] == ["API_TOKEN"]
     assert action.given["name"] == UNIT
     assert "very-secret-token" not in json.dumps(action.given)
 

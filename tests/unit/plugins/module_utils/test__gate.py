@@ -287,3 +287,22 @@ def test_several_successes_need_waiting(asked):
     with pytest.raises(GatehouseError) as caught:
         run_probe(http_probe, options(dict(HTTP, **PROBE_PATIENCE), url="http://h/", successes=2))
     assert caught.value.hint == "wait: true"
+
+
+@pytest.mark.parametrize("headers", [{"X-Key": 1}, '{"X-Key": 1}'])
+def test_headers_come_as_a_mapping_or_as_its_text(monkeypatch, headers):
+    sent = []
+    monkeypatch.setattr(_gate, "probe_http", lambda *call: sent.append(call[4]) or GOOD)
+    http_probe(options(HTTP, headers=headers, host="chat.example.com"), "http://h/")(1.0)
+    assert sent == [{"X-Key": "1", "Host": "chat.example.com"}]
+
+
+@pytest.mark.parametrize("headers", ["[1]", "X-Key: 1"])
+def test_headers_that_are_no_mapping_are_refused(headers):
+    with pytest.raises(GatehouseError, match="no mapping"):
+        http_probe(options(HTTP, headers=headers), "http://h/")
+
+
+@pytest.mark.parametrize("options", [HTTP, WEBSOCKET])
+def test_headers_are_neither_logged_nor_shown(options):
+    assert options["headers"]["no_log"]

@@ -73,6 +73,7 @@ def test_redacting_twice_gives_what_redacting_once_gives(text):
         ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc-def_ghi", "eyJzdWIiOiIxIn0"),
         ("-----BEGIN RSA PRIVATE KEY-----\nMIIabc\n-----END RSA PRIVATE KEY-----", "MIIabc"),
         ("-----BEGIN PRIVATE KEY-----\nMIIcut", "MIIcut"),
+        ("node server.js --db-password hunter2 --port 80", "hunter2"),
         ("stripe sk_live_abcdefgh12345678", "abcdefgh12345678"),
     ],
 )

@@ -57,6 +57,14 @@ def test_the_log_of_an_instance_that_is_well_explains_nothing():
     assert causes(asked, evidence) == ["out_of_memory"]
 
 
+def test_a_front_end_beside_an_app_of_python_is_not_its_build():
+    asked, evidence = state()
+    evidence["apps"][0]["build_id"] = {"path": "/srv/chat-api/current/src/.next/BUILD_ID", "there": False}
+    assert causes(asked, evidence) == []
+    of_node(asked, evidence)
+    assert causes(asked, evidence) == ["build_id_missing"]
+
+
 def test_one_cause_explains_its_consequences():
     """The database is gone: both instances say that they are not well, nginx passes that on, and it is one problem."""
     record = FAULTS["dependency_down"]
@@ -98,6 +106,10 @@ def probe(app="chat-api", kind="health", via="direct", port=None, **change):
                 one.update(change)
 
     return apply
+
+
+def of_node(asked, _evidence):
+    asked["apps"][0]["runtime"] = "pm2"
 
 
 def sick(**change):
@@ -428,7 +440,7 @@ WRITTEN = [
     ),
     (
         "build_id_missing",
-        [sick(), journal("Error: Could not find a production build in the '.next' directory.")],
+        [of_node, sick(), journal("Error: Could not find a production build in the '.next' directory.")],
         "BUILD_ID",
     ),
     ("hosted_unreachable", [hosted(addresses=["192.0.2.7"], connects=False, tcp="timed out")], "takes no connections"),
