@@ -63,6 +63,10 @@ ONE, SOON, SEVERAL = 0.4, 0.2, 0.6
 INNER = 0.9
 LINES = 40
 LINE = 400
+# Of a unit's log so many lines are read. Those that tell of a request are left out: a gate that asks ten times a second, as visitors
+# do, would fill the log with them, and what the app said when it started would be out of sight.
+READ = 1000
+REQUEST = re.compile(r'"[A-Z]+ [^"]* HTTP/[\d.]+"\s+"?\d{3}\b')
 EXCERPT = 200
 TAIL = 1 << 17
 # An error that nginx met longer ago than this is not told of: it is not the trouble of now.
@@ -565,7 +569,7 @@ class Witness:
         # What another release has said under the same name is not of this one.
         since = ["--since", "@%.3f" % (app["since"] - 0.1)] if app.get("since") else []
         status, output, _messages = self.run(
-            ["journalctl", "--unit", unit, "--lines", str(2 * LINES), "--output", "json", "--output-fields", fields]
+            ["journalctl", "--unit", unit, "--lines", str(READ), "--output", "json", "--output-fields", fields]
             + ["--no-pager", "--quiet"]
             + since
         )
@@ -573,7 +577,8 @@ class Witness:
             return []
         environment = parse_environment(_read(os.path.join(_release_of(app), "env")))
         mask = Masker({name: value for name, value in environment.items() if is_secret_name(name) or "://" in value})
-        return [redact(mask(line))[:LINE] for line in last_starts(output)][-LINES:]
+        lines = [line for line in last_starts(output) if not REQUEST.search(line)][-LINES:]
+        return [redact(mask(line))[:LINE] for line in lines]
 
 
 def _release_of(app):

@@ -254,3 +254,19 @@ def test_the_log_for_a_gate_begins_where_the_gate_did(app, since):
     witness.run = lambda argv: asked.append(argv) or (0, "", "")
     assert witness.journal("chat-api@8000.service") == []
     assert asked[0][asked[0].index("--quiet") + 1 :] == since
+
+
+def test_requests_do_not_push_what_the_app_said_out_of_the_log():
+    asked = ['INFO:     127.0.0.1:4711 - "GET /health?a=1 HTTP/1.1" 503 Service Unavailable'] * 200
+    entries = [{"_SYSTEMD_INVOCATION_ID": "a", "MESSAGE": line} for line in ["Access denied for user", *asked, "Bye."]]
+    witness = Witness([{"name": "chat-api", "root": "/srv/none"}], [], {}, None, 30)
+    witness.run = lambda _argv: (0, "\n".join(json.dumps(entry) for entry in entries), "")
+    assert witness.journal("chat-api@8000.service") == ["Access denied for user", "Bye."]
+
+
+def test_what_was_killed_under_another_release_is_left_out():
+    asked = []
+    witness = Witness([{"name": "chat-api", "since": 100.0, "services": [], "green": []}], [], {}, None, 30)
+    witness.run = lambda argv: asked.append(argv) or (0, "", "")
+    assert witness.memory()["kills"] == []
+    assert asked[0][asked[0].index("--since") + 1] == "@99.900"
