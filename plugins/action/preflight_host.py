@@ -39,7 +39,7 @@ class ActionModule(ActionBase):
         names, balancers = _outside.names_of(asked["sites"]), options["load_balancers"]
         with ThreadPoolExecutor(_outside.AT_ONCE) as pool:
             # While the host is asked.
-            found = {name: pool.submit(_outside.addresses, name) for name in names + balancers}
+            found = {name: pool.submit(_outside.look_up, name) for name in names + balancers}
             begun = time.time()
             seen = self._execute_module(module_args=given, task_vars=task_vars)
             ended = time.time()
@@ -51,14 +51,16 @@ class ActionModule(ActionBase):
         home = home or _outside.own_address(evidence.get("view") or NO_VIEW)
         evidence["ahead"] = _outside.ahead(evidence["now"], begun, ended)
         evidence.update(node=options["node"], node_version=options["node_version"])
+        found = {name: answer.result() for name, answer in found.items()}
         evidence["outside"] = {
             "address": home,
             "homes": _outside.addresses(home) if home else [],
-            "names": {name: found[name].result() for name in names},
-            "balancers": [address for name in balancers for address in found[name].result()],
+            "names": {name: found[name][0] for name in names if not found[name][1]},
+            "unanswered": {name: found[name][1] for name in names if found[name][1]},
+            "balancers": [address for name in balancers for address in found[name][0]],
         }
         for app, of_model in zip(asked["apps"], model["apps"]):
-            app.update(least_versions(of_model))
+            app.update(least_versions(of_model), packages=of_model["packages"])
         problems = sources(unreadable(model["local_sources"])) + judge(asked, evidence)
         told = report(task_vars["inventory_hostname"], problems, options["only_warn"])
         told["warnings"] = result.get("warnings", []) + told.get("warnings", [])

@@ -19,7 +19,8 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from ansible_collections.gatehouse.webapp.plugins.module_utils._probes import ProbeFailure, open_connection, probe_tcp
 from ansible_collections.gatehouse.webapp.plugins.module_utils._redact import MASK, redact
 
-# socket: the path of a Unix socket (PostgreSQL: its folder), in place of host and port.   options: the rest of the URL, {name: value}.
+# socket: the path of a Unix socket (PostgreSQL: its folder), in place of host and port.   host: empty where the driver takes its
+# own, for PostgreSQL a Unix socket.   options: the rest of the URL, {name: value}.
 Address = namedtuple("Address", "kind driver host port user password database socket options")
 
 KINDS = {"postgres": "postgresql", "postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
@@ -46,7 +47,7 @@ import asyncio, importlib, json, sys
 a = json.load(sys.stdin)
 s, o, pg = a["seconds"], a["options"], a["kind"] == "postgresql"
 named = {k: o[k] for k in ("sslmode", "sslrootcert", "sslcert", "sslkey") if k in o}
-at = {"host": a["socket"] or a["host"], "port": a["port"], "user": a["user"]}
+at = {"host": a["socket"] or a["host"], "port": a["port"], "user": a["user"] or None}
 
 def psycopg(m):
     m.connect(dbname=a["database"], password=a["password"], connect_timeout=max(2, int(s)), **at, **named).close()
@@ -130,7 +131,10 @@ if (a.kind === "postgresql") {
 
 
 def address_of(url):
-    """The Address in a URL of a PostgreSQL or MySQL database, as apps write it; None: it is another one's, or can't be read."""
+    """The Address in a URL of a PostgreSQL or MySQL database, as apps write it.
+
+    None: it is another one's, names several servers, or can't be read.
+    """
     match = re.match(r"^([a-z0-9]+)(?:\+(\w+))?://", url)
     if not match or match.group(1) not in KINDS:
         return None
@@ -140,14 +144,17 @@ def address_of(url):
         host, port = parts.hostname or "", parts.port or PORTS[kind]
     except ValueError:
         return None
-    options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    query = parse_qs(parts.query)
+    if "," in host or "," in ",".join(query.get("host", [])):
+        return None
+    options = {name: values[-1] for name, values in query.items()}
     socket = options.get("unix_socket") or (options.get("host") if "/" in options.get("host", "") else None)
     if "%2f" in host.lower():  # libpq's way to say a folder
         socket, host = unquote(host), ""
     return Address(
         kind,
         (match.group(2) or "").lower(),
-        host or options.get("host") or "localhost",
+        host or options.get("host") or ("localhost" if socket or kind == "mysql" else ""),
         port,
         unquote(parts.username or options.get("user", "")),
         unquote(parts.password or options.get("password", "")),
@@ -161,6 +168,8 @@ def where(address):
     """The database as a person names it; no secret."""
     if address.socket:
         return address.socket
+    if not address.host:
+        return "the local socket"
     return "%s:%d" % ("[%s]" % address.host if ":" in address.host else address.host, address.port)
 
 
@@ -215,11 +224,12 @@ def look(url, user, root, code, node, seconds):
     """{where, ok, cause, told, how} of one database, by its URL.
 
     user, root: the app's.   code: the folder of its code below a release.   node: the program that runs its JavaScript.
-    how: greeting, or the driver that logged in.   cause: login_refused, no_database, unavailable, or what a probe calls it.
+    how: greeting, or the driver that logged in.   cause: login_refused, no_database, unavailable, or what a probe calls it;
+    login_unsure where the URL leaves out what the app may have from elsewhere (.pgpass, PGHOST).
     """
     address = address_of(url)
     found = {"where": where(address), "kind": address.kind, "user": address.user, "database": address.database}
-    if not address.socket:
+    if address.host and not address.socket:
         answer = greet(address, seconds / 2)
         found.update(ok=answer.ok, cause=answer.cause, told=_clean(answer.message, address), how="greeting")
         if not answer.ok:
@@ -228,6 +238,8 @@ def look(url, user, root, code, node, seconds):
     if said is None:
         return dict({"ok": None, "cause": "no_driver", "told": "", "how": None}, **found)
     cause = None if said["ok"] else verdict(said)
+    if cause == "login_refused" and not (address.host and address.password):
+        cause = "login_unsure"
     return dict(found, ok=said["ok"], cause=cause, told=_clean(said["error"], address), how=said["driver"])
 
 

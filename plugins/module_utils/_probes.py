@@ -322,7 +322,7 @@ def resolve(host, port, deadline):
     if not result:
         raise ProbeFailure("dns", "no answer for the name %s in time" % host)
     if isinstance(result[0], Exception):
-        raise ProbeFailure("dns", "the name %s can't be resolved: %s" % (host, result[0]))
+        raise ProbeFailure("dns", "the name %s can't be resolved: %s" % (host, result[0])) from result[0]
     return result[0]
 
 

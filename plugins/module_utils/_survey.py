@@ -67,6 +67,7 @@ class Surveyor(Witness):
             "system": (SOON, self.system),
             "programs": (ONE, self.programs),
             "paths": (SOON, self.paths),
+            "certified": (SOON, self.certified),
             "ufw": (SOON, ufw),
             "reboot": (SOON, reboot),
         }
@@ -140,7 +141,9 @@ class Surveyor(Witness):
             root = app["root"]
             if not app["local"] or not root or not os.path.lexists(root):
                 continue
-            names = sorted(os.listdir(root)) if os.path.isdir(root) else None
+            # A mount point has lost+found, and where the app is to write may have been made for it.
+            kept = {"lost+found"} | {os.path.relpath(path, root).split("/")[0] for path in app["writable_paths"]}
+            names = sorted(set(os.listdir(root)) - kept) if os.path.isdir(root) else None
             current = os.path.join(root, "current")
             found[app["name"]] = {
                 "folder": names is not None,
@@ -149,6 +152,10 @@ class Surveyor(Witness):
                 "link": os.path.islink(current) or not os.path.lexists(current),
             }
         return found
+
+    def certified(self):
+        """The sites whose certificate is there."""
+        return [site["name"] for site in self.sites if site["certificate"] and os.path.exists(site["certificate"])]
 
     def database(self, one):
         app = next(app for app in self.apps if app["name"] == one["app"])

@@ -13,7 +13,7 @@ description:
     and in memory, Python and Node, the clock, UFW, and whether a reboot is due. From the control node it looks up the server names.
   - Databases whose URL is in an app's C(env) (PostgreSQL, MySQL, MariaDB) are logged in to, with the driver of the app's live
     release and as the app's user. Where there is no driver yet, the server's greeting has to do. What an app requires (C(requires))
-    must accept connections.
+    must accept connections, unless it is an app that the deploy starts.
   - Tells everything at once. A problem either refuses, and then the module fails, or warns.
   - All questions are asked at once. Each has its own bound, and all of them have one. What does not answer is a warning.
   - Passwords are in no output. A login's are given to the driver by standard input, never in an argument or the environment.

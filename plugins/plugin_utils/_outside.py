@@ -20,6 +20,8 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._probes import (
 from ansible_collections.gatehouse.webapp.plugins.module_utils._reachability import Question, judge
 from ansible_collections.gatehouse.webapp.plugins.module_utils._redact import redact
 
+# What getaddrinfo says of a name that is not there. All its other errors leave that open.
+NO_SUCH_NAME = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
 SSH = ("ssh", "smart", "paramiko", "paramiko_ssh", "libssh")
 SECONDS = 3.0
 AT_ONCE = 32
@@ -100,10 +102,17 @@ def own_address(view):
 
 def addresses(name):
     """What the name stands for, as this machine resolves it; an address stands for itself."""
+    return look_up(name)[0]
+
+
+def look_up(name):
+    """(addresses, why): as above, and why there was no answer; None where it was one, even that there is no such name."""
     try:
-        return list(dict.fromkeys(entry[4][0] for entry in resolve(name, 0, Deadline(SECONDS))))
-    except ProbeFailure:
-        return []
+        return list(dict.fromkeys(entry[4][0] for entry in resolve(name, 0, Deadline(SECONDS)))), None
+    except ProbeFailure as failure:
+        error = failure.__cause__
+        definite = isinstance(error, UnicodeError) or getattr(error, "errno", None) in NO_SUCH_NAME
+        return [], None if definite else failure.message
 
 
 def _source(address, client):

@@ -13,6 +13,7 @@ from collections import namedtuple
 from ansible_collections.gatehouse.webapp.plugins.module_utils._listeners import WILDCARDS, Holder, describe
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _rules_host, _rules_way
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._case import Case, end_of, size_words, span_words
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils._checks import is_local
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._report import printable
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._rules_app import WELL_KNOWN
 
@@ -55,6 +56,8 @@ LOW = 0.05
 # Seconds of skew that are worth a word. Beyond _rules_host.CLOCK, logins and certificates fail.
 SKEW = 5
 OLDEST_PYTHON = [3, 8]
+# Seconds that a deploy may take.
+DEPLOYING = 30 * 60
 SET = "/etc/nginx/gatehouse/"
 
 
@@ -279,6 +282,16 @@ def databases(case):
                 else "nc -vz %s %s   # on the host" % (host_name, port),
                 app,
             )
+        elif one["cause"] == "login_unsure":
+            yield problem(
+                WARN,
+                "database_unsure",
+                "%s refuses the login %s, of which its URL leaves out the password or the host: %s."
+                % (place, logged_in, one["told"].rstrip(".")),
+                measured,
+                "see that the app may have what it lacks from elsewhere (.pgpass, PGPASSWORD, PGHOST)",
+                app,
+            )
         else:
             yield problem(
                 WARN,
@@ -291,6 +304,8 @@ def databases(case):
             )
     for one in case.probes(kind="requires", ok=False):
         name, port = one["url"].rpartition(":")[::2]
+        if any(_starts(app, one["url"]) for app in here(case)):
+            continue
         if any(each["where"] == one["url"] and not each["ok"] for each in case.get("databases", [])):
             continue
         yield problem(
@@ -305,6 +320,13 @@ def databases(case):
         )
 
 
+def _starts(app, address):
+    """Whether a deploy starts what listens there: an instance of the app, on this host or on another of its own."""
+    host, _colon, port = address.rpartition(":")
+    services = [one for one in app["services"] + app["green"] if one["port"] == int(port)]
+    return bool(services) and (is_local(host) or host == app["listen"] or address in app["upstream"])
+
+
 def programs(case):
     for app in here(case):
         name = app["interpreter"]
@@ -313,15 +335,16 @@ def programs(case):
         version = case.get("programs")[name]
         least = app.get("least_python") or OLDEST_PYTHON
         if version is None:
-            # What is called python3 is installed by the deploy.
-            if name != "python3":
+            # The deploy installs what is called python3, and the packages of the app.
+            base = name.rpartition("/")[2]
+            if name != "python3" and not any(package.startswith(base) for package in app.get("packages", [])):
                 yield problem(
                     REFUSE,
                     "program_missing",
                     "The model runs %s by %s, and the host has no such program." % (app["name"], name),
                     ["%s --version: not found" % name],
                     "apt-get install %s-venv   # or name another in webapp_apps[%s].uvicorn.python"
-                    % (name.rpartition("/")[2], app["name"]),
+                    % (base, app["name"]),
                     app,
                 )
         elif version < least:
@@ -485,8 +508,14 @@ def names(case):
         if one.cause == "dns_wrong":
             change["next"] = "%s; if one does, say so: preflight_load_balancers: [%s]" % (one.mend, sorted(found)[0])
         # Without its name no CA issues a certificate. All else works already, and may wait for DNS.
-        needs = any(name in site["names"] and site["acme"] for site in case.sites)
+        without = [site for site in case.sites if site["acme"] and site["name"] not in case.get("certified", [])]
+        needs = any(name in site["names"] for site in without)
         yield _of_diagnosis(one, REFUSE if one.cause == "dns_missing" and needs else WARN, **change)
+
+    for name, why in case.outside().get("unanswered", {}).items():
+        if not _rules_way.RESERVED.search(name):
+            message = "Whether %s is in DNS is not known: the control node got no answer." % name
+            yield problem(WARN, "not_measured", message, [why], "getent ahosts %s   # on the control node" % name)
 
 
 def firewall(case):
@@ -523,12 +552,13 @@ def _lets(part, port):
 
 def reboots(case):
     found = case.get("reboot", {})
-    if found.get("scheduled"):
-        left = found["scheduled"] - case.evidence["now"]
+    left = (found.get("scheduled") or 0) - case.evidence["now"]
+    # One that was called off, or is over, may have left its file.
+    if left >= 0:
         yield problem(
-            REFUSE,
+            REFUSE if left <= DEPLOYING else WARN,
             "reboot_scheduled",
-            "The host goes down in %s." % span_words(max(0, left)),
+            "The host goes down in %s." % span_words(left),
             ["/run/systemd/shutdown/scheduled"],
             "shutdown -c   # or deploy when it is back",
         )

@@ -68,7 +68,9 @@ def least_versions(app):
 
 def least(wanted):
     """The lowest version that a condition allows (>=3.10,<4 or ^20 || >=22.1), as numbers; None where it names none."""
-    ways = [re.search(r"(?:>=|~=|==|[~^=v]|^\s*)\s*(\d+(?:\.\d+)*)", way) for way in wanted.split("||")]
+    # The = of <= and != begins no lower bound.
+    lower = r"(?:>=|~=|==|(?<![<>!])[~^=]|^\s*)\s*v?(\d+(?:\.\d+)*)"
+    ways = [re.search(lower, way) for way in wanted.split("||")]
     lowest = [[int(part) for part in way.group(1).split(".")] for way in ways if way]
     return min(lowest) if lowest and all(ways) else None
 

@@ -55,6 +55,7 @@ def _app(app, services, proxy, routed, hosts):
         "requires": [one["tcp"] for one in app["requires"]],
         "required_env": app["required_env"],
         "memory_max": app["memory_max"],
+        "writable_paths": app["sandbox"]["writable_paths"],
         "interpreter": (app["uvicorn"] or {}).get("python"),
         "urls": list(_urls(app["env"], hosts)),
         "websocket": (app["websocket"] or {}).get("path"),

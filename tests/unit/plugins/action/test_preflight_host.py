@@ -25,7 +25,11 @@ APPS = [
     }
 ]
 SITES = [{"name": "chat", "server_names": ["chat.gatehouse.dev"], "routes": [{"path": "/", "app": "chat-api"}]}]
-ADDRESSES = {"chat.gatehouse.dev": ["192.0.2.10"], "192.0.2.10": ["192.0.2.10"], "lb.gatehouse.dev": ["198.51.100.7"]}
+ADDRESSES = {
+    "chat.gatehouse.dev": (["192.0.2.10"], None),
+    "192.0.2.10": (["192.0.2.10"], None),
+    "lb.gatehouse.dev": (["198.51.100.7"], None),
+}
 
 
 class Connection:
@@ -67,7 +71,7 @@ def elsewhere(monkeypatch):
     monkeypatch.setattr(preflight_host.ActionBase, "run", lambda self, tmp, task_vars: {})
     monkeypatch.setattr(preflight_host.time, "time", lambda: EVIDENCE["now"])
     found = dict(ADDRESSES)
-    monkeypatch.setattr(_outside, "addresses", lambda name: found.get(name, []))
+    monkeypatch.setattr(_outside, "look_up", lambda name: found.get(name, ([], None)))
     return found
 
 
@@ -100,7 +104,7 @@ def test_what_ansible_warns_of_is_kept():
 
 
 def test_everything_is_told_at_once_of_here_and_there(elsewhere):
-    elsewhere["chat.gatehouse.dev"] = ["203.0.113.9"]
+    elsewhere["chat.gatehouse.dev"] = (["203.0.113.9"], None)
     seen = copy.deepcopy(EVIDENCE)
     seen.update(now=EVIDENCE["now"] + 90)
     seen["system"]["systemd"] = False
@@ -118,9 +122,26 @@ def test_everything_is_told_at_once_of_here_and_there(elsewhere):
 
 
 def test_a_name_may_lead_to_what_stands_in_front(elsewhere):
-    elsewhere["chat.gatehouse.dev"] = ["198.51.100.7"]
+    elsewhere["chat.gatehouse.dev"] = (["198.51.100.7"], None)
     assert [one["cause"] for one in run(Action())["problems"]] == ["dns_wrong"]
     assert run(Action(load_balancers=["lb.gatehouse.dev"]))["problems"] == []
+
+
+def test_a_name_without_an_answer_is_not_one_that_is_missing(elsewhere):
+    elsewhere["chat.gatehouse.dev"] = ([], "no answer in time")
+    result = run(Action())
+    assert [(one["level"], one["cause"]) for one in result["problems"]] == [("warn", "not_measured")]
+    assert "no answer in time" in result["problems"][0]["measured"]
+
+
+def test_a_python_among_the_packages_of_the_app_is_to_come():
+    seen = copy.deepcopy(EVIDENCE)
+    seen["programs"] = {"python3.12": None}
+    apps = copy.deepcopy(APPS)
+    apps[0]["uvicorn"]["python"] = "python3.12"
+    assert not run(Action(seen={"evidence": copy.deepcopy(seen)}, apps=apps))["ok"]
+    apps[0]["packages"] = ["python3.12-venv"]
+    assert run(Action(seen={"evidence": seen}, apps=apps))["ok"]
 
 
 def test_what_the_source_asks_for_is_compared_with_the_host(tmp_path):

@@ -34,6 +34,9 @@ URL = "mysql://chat:p%%40ss%%2Fw0rd%%3Ax@127.0.0.1:%d/chat"
         ("postgres://a:b@db/x?sslmode=require", ("postgresql", "", "db", 5432, "a", "b", "x", None)),
         ("postgresql:///x?host=/run/pg&user=a", ("postgresql", "", "/run/pg", 5432, "a", "", "x", "/run/pg")),
         ("postgresql://a@%2Frun%2Fpg/x", ("postgresql", "", "localhost", 5432, "a", "", "x", "/run/pg")),
+        ("postgresql:///x", ("postgresql", "", "", 5432, "", "", "x", None)),
+        ("postgresql://a:b@/x?host=db", ("postgresql", "", "db", 5432, "a", "b", "x", None)),
+        ("mysql://a:b@/x", ("mysql", "", "localhost", 3306, "a", "b", "x", None)),
         ("mysql://a:b@/x?unix_socket=/run/m.sock", ("mysql", "", "localhost", 3306, "a", "b", "x", "/run/m.sock")),
     ],
 )
@@ -41,7 +44,16 @@ def test_an_address_is_read_from_its_url(url, expected):
     assert tuple(address_of(url))[:8] == expected
 
 
-@pytest.mark.parametrize("url", ["sqlite:////x.db", "redis://db:6379/0", "info", "", "mysql://a@db:port/x", "mysql:x"])
+OTHERS = ["sqlite:////x.db", "redis://db:6379/0", "info", "", "mysql://a@db:port/x", "mysql:x"]
+SEVERAL = [
+    "postgresql://a:b@db1,db2/x",
+    "postgresql://a:b@db1:5432,db2:5433/x",
+    "postgresql://a:b@/x?host=db1,db2",
+    "postgresql://a:b@/x?host=db1:5432&host=db2:5432",
+]
+
+
+@pytest.mark.parametrize("url", OTHERS + SEVERAL)
 def test_what_is_no_url_of_such_a_database_has_none(url):
     assert address_of(url) is None
 
@@ -49,6 +61,7 @@ def test_what_is_no_url_of_such_a_database_has_none(url):
 def test_a_database_is_named_without_its_secrets():
     assert where(address_of(URL % 3307)) == "127.0.0.1:3307"
     assert where(address_of("postgresql://a:b@[::1]/x")) == "[::1]:5432"
+    assert where(address_of("postgresql://a:b@/x")) == "the local socket"
     assert where(address_of("mysql://a:b@/x?unix_socket=/run/m.sock")) == "/run/m.sock"
 
 
@@ -210,6 +223,8 @@ def test_each_driver_logs_in_and_says_when_it_is_refused(drivers, url, names, us
 def test_what_a_url_says_of_tls_and_sockets_reaches_the_driver(drivers):
     _said, given = drivers("postgresql://a:b@/x?host=/run/pg&sslmode=require&application_name=y", "psycopg")
     assert (given["host"], given["sslmode"], "application_name" in given) == ("/run/pg", "require", False)
+    _said, given = drivers("postgresql:///x", "asyncpg")
+    assert (given["host"], given["user"], given["database"]) == ("", None, "x")
     _said, given = drivers("mysql://a:b@db/x?ssl_ca=/ca.pem", "pymysql")
     assert given["ssl"] == {"ca": "/ca.pem"}
     _said, given = drivers("mysql://a:b@/x?unix_socket=/run/m.sock", "pymysql")
@@ -312,3 +327,25 @@ class TestLook:
         monkeypatch.setattr(_database, "login", lambda *_args: None)
         told = look("mysql://a:b@/x?unix_socket=/run/m.sock", "x", release, "src", "/none", 30)
         assert (told["ok"], told["cause"]) == (None, "no_driver")
+
+    def test_without_a_host_the_driver_is_asked_and_no_port(self, monkeypatch, release):
+        monkeypatch.setattr(_database, "greet", lambda *_args: pytest.fail("a greeting"))
+        monkeypatch.setattr(_database, "login", lambda address, *_args: {"driver": "pg", "ok": True, "error": ""})
+        told = look("postgresql:///x", "x", release, "src", "/none", 30)
+        assert (told["ok"], told["cause"], told["where"]) == (True, None, "the local socket")
+
+    @pytest.mark.parametrize(
+        ("url", "error", "cause"),
+        [
+            ("postgresql://a:b@/x?host=/run/pg", "password authentication failed", "login_refused"),
+            ("postgresql://a@/x?host=/run/pg", "password authentication failed", "login_unsure"),
+            ("postgresql://a:b@/x", "password authentication failed", "login_unsure"),
+            ("postgresql://a@/x?host=/run/pg", 'database "x" does not exist', "no_database"),
+        ],
+    )
+    def test_a_login_with_what_is_not_in_the_url_is_not_sure_to_be_the_apps(
+        self, monkeypatch, release, url, error, cause
+    ):
+        said = {"driver": "psycopg", "ok": False, "code": "", "error": error}
+        monkeypatch.setattr(_database, "login", lambda *_args: said)
+        assert look(url, "x", release, "src", "/none", 30)["cause"] == cause

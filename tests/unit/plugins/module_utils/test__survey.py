@@ -14,6 +14,7 @@ APP = {
     "ports": [8000],
     "requires": [],
     "interpreter": "python3.12",
+    "writable_paths": [],
 }
 RULE = "### tuple ### %s tcp %s 0.0.0.0/0 any 0.0.0.0/0 in\n"
 
@@ -39,6 +40,7 @@ def test_all_is_asked_and_what_fails_is_told(tmp_path, monkeypatch):
     assert found["apps"] == [{"name": "shop", "live": APP["services"]}]
     assert "units" in found["unanswered"]
     assert {"listeners", "disks", "memory", "system", "programs", "paths", "ufw", "reboot", "now", "took"} <= set(found)
+    assert found["certified"] == []
 
 
 def test_a_unit_is_ours_when_its_file_says_so(tmp_path, monkeypatch):
@@ -72,6 +74,9 @@ def test_versions_are_read_from_what_the_programs_print(tmp_path, monkeypatch):
         (["shop"], None, (True, True, True)),
         (["shop/releases"], None, (True, True, True)),
         (["shop"], "shop/app.py", (True, False, True)),
+        (["shop/lost+found", "shop/data/uploads"], None, (True, True, True)),
+        (["shop/lost+found", "shop/data/uploads"], "shop/app.py", (True, False, True)),
+        (["shop/database"], None, (True, False, True)),
         (["shop/releases", "shop/current"], None, (True, True, False)),
         ([], "shop", (False, True, True)),
     ],
@@ -81,8 +86,17 @@ def test_what_is_where_releases_go(tmp_path, folders, file, expected):
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
     if file:
         (tmp_path / file).write_text("by hand")
-    found = surveyor(tmp_path).paths().get("shop")
+    writable = [str(tmp_path / "shop/data/uploads"), str(tmp_path / "shop"), "/srv/elsewhere/database"]
+    found = surveyor(tmp_path, writable_paths=writable).paths().get("shop")
     assert (found and (found["folder"], found["ours"], found["link"])) == expected
+
+
+def test_which_sites_have_their_certificate(tmp_path):
+    (tmp_path / "fullchain.pem").write_text("-----BEGIN CERTIFICATE-----")
+    asked = surveyor(tmp_path)
+    files = {"chat": str(tmp_path / "fullchain.pem"), "shop": str(tmp_path / "none.pem"), "plain": None}
+    asked.sites = [{"name": name, "certificate": file} for name, file in files.items()]
+    assert asked.certified() == ["chat"]
 
 
 @pytest.fixture

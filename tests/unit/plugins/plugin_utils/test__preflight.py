@@ -73,6 +73,28 @@ def required(cause, url="127.0.0.1:6379"):
     return lambda _asked, evidence: evidence["probes"].append(probe)
 
 
+def of_another(requires, services=(), **change):
+    """Another app of the model, which a requirement that does not answer leads to."""
+    port = int(requires.rpartition(":")[2])
+    services = [{"name": "back@%d.service" % port, "port": port}] if services == () else services
+    app = {"name": "back", "services": services, "root": None, "interpreter": None, **change}
+    probe = required("refused", requires)
+
+    def apply(asked, evidence):
+        asked["apps"].append({**asked["apps"][0], "ports": [port], "green": [], "upstream": [], **app})
+        probe(asked, evidence)
+
+    return apply
+
+
+def scheduled(seconds):
+    return lambda _asked, evidence: evidence["reboot"].update(scheduled=evidence["now"] + seconds)
+
+
+def no_answer(name):
+    return set_in("outside", names={}, unanswered={name: "no answer for the name %s in time" % name})
+
+
 def name(name, *addresses):
     def apply(asked, evidence):
         asked["sites"][0]["names"] = [name]
@@ -151,8 +173,25 @@ PROBLEMS = {
         "refuse dependency_down",
         "nc -vz db.example.com 5432",
     ),
+    "a login refused to a URL that leaves things out": (
+        [database(cause="login_unsure", how="psycopg")],
+        "warn database_unsure",
+        "the app may have what it lacks from elsewhere",
+    ),
     "a login that fails otherwise": ([database(cause="unavailable", how="pymysql")], "warn database_unsure", "so it says"),
     "something required is down": ([required("refused")], "refuse dependency_down", "systemctl start redis-server"),
+    "an app required that no deploy starts": ([of_another("127.0.0.1:9000", [])], "refuse dependency_down", "127.0.0.1:9000"),
+    "an app required that runs elsewhere": (
+        [of_another("127.0.0.1:9000", local=False)],
+        "refuse dependency_down",
+        "127.0.0.1:9000",
+    ),
+    "a port required of another host": ([of_another("192.0.2.7:9000")], "refuse dependency_down", "192.0.2.7:9000"),
+    "no such Python, and packages of another": (
+        [of_app(interpreter="python3.13", packages=["python3.12-venv"]), set_in("programs", **{"python3.13": None})],
+        "refuse program_missing",
+        "python3.13-venv",
+    ),
     "no such Python": (
         [of_app(interpreter="python3.13"), set_in("programs", **{"python3.13": None})],
         "refuse program_missing",
@@ -183,6 +222,16 @@ PROBLEMS = {
     ),
     "a name that is not in DNS": ([name("chat.gatehouse.dev")], "warn dns_missing", "chat.gatehouse.dev"),
     "a name that the CA will not find": ([name("chat.gatehouse.dev"), acme], "refuse dns_missing", "chat.gatehouse.dev"),
+    "a name that the CA found once": (
+        [name("chat.gatehouse.dev"), acme, top(certified=["chat"])],
+        "warn dns_missing",
+        "chat.gatehouse.dev",
+    ),
+    "a name without an answer": (
+        [name("chat.gatehouse.dev"), acme, no_answer("chat.gatehouse.dev")],
+        "warn not_measured",
+        "getent ahosts chat.gatehouse.dev",
+    ),
     "a name that leads elsewhere": (
         [name("chat.gatehouse.dev", "198.51.100.7")],
         "warn dns_wrong",
@@ -196,11 +245,10 @@ PROBLEMS = {
     ),
     "another firewall": ([unit("firewalld.service", active="active")], "warn other_firewall", "--skip-tags ufw"),
     "a reboot that is due": ([set_in("reboot", required=True, packages=["linux-image"])], "warn reboot_required", "linux-image"),
-    "a reboot that comes": (
-        [lambda _asked, evidence: evidence["reboot"].update(scheduled=evidence["now"] + 600)],
-        "refuse reboot_scheduled",
-        "10 minutes",
-    ),
+    "a reboot that comes": ([scheduled(600)], "refuse reboot_scheduled", "10 minutes"),
+    "a reboot that comes now": ([scheduled(0)], "refuse reboot_scheduled", "0 seconds"),
+    "a reboot that comes in half an hour": ([scheduled(1800)], "refuse reboot_scheduled", "30 minutes"),
+    "a reboot that comes by night": ([scheduled(20 * 3600)], "warn reboot_scheduled", "20 hours"),
     "a question without an answer": ([top(unanswered={"probe/000": "no answer in time"})], "warn not_measured", "no answer"),
 }  # fmt: skip
 
@@ -229,6 +277,17 @@ FINE = {
         unit("chat-api.service", **{**MINE, "active": "inactive", "enabled": "disabled"})
     ],
     "a python3 that the deploy installs": [set_in("programs", python3=None)],
+    "a Python that the deploy installs": [
+        of_app(interpreter="/usr/bin/python3.12", packages=["libpq5", "python3.12-venv"]),
+        set_in("programs", **{"/usr/bin/python3.12": None}),
+    ],
+    "an app required that the deploy starts": [of_another("127.0.0.1:9000")],
+    "one required of its second set": [
+        of_another("localhost:19000", [], green=[{"name": "back@19000.service", "port": 19000}])
+    ],
+    "one required where it is reached": [of_another("192.0.2.7:9000", upstream=["192.0.2.7:9000"])],
+    "a reboot that is over": [scheduled(-60)],
+    "a name of examples without an answer": [name("chat.example.com"), no_answer("chat.example.com")],
     "a Node that the deploy installs": [node(None, "22.12.0"), of_app(least_node=[20])],
     "a Node as it is wanted": [node([22, 12, 0], "22.12.0", [20])],
     "a database whose driver nobody has": [

@@ -42,6 +42,12 @@ def test_the_urls_of_sites_are_told_by_scheme_and_host():
     assert ASKED["apps"][0]["urls"] == [{"name": "PUBLIC_URL", "scheme": "https", "host": "chat.example.com"}]
 
 
+def test_where_an_app_may_write():
+    apps = [{**MODEL["apps"][0], "sandbox": {"writable_paths": ["/srv/chat-api/uploads"]}}, *MODEL["apps"][1:]]
+    asked = wanted(resolve(apps, MODEL["sites"]))["apps"]
+    assert [app["writable_paths"] for app in asked] == [["/srv/chat-api/uploads"], [], []]
+
+
 def test_which_apps_run_here():
     assert [app["local"] for app in ASKED["apps"]] == [True, False, True]
     assert [app["local"] for app in wanted(resolve(MODEL["apps"], MODEL["sites"]), services=False)["apps"]] == [
