@@ -31,6 +31,7 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._certificate impo
     refuse,
     served,
     span,
+    when,
 )
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.module_utils._poll import Deadline, poll
@@ -173,7 +174,17 @@ def why_due(wish, found, now, force=False):
         told.append("It is for %s." % ", ".join(own.names))
     if days_left(own, now) <= (own.not_after - own.not_before) / DAY * DUE:
         told.append("It expires in %s." % span(days_left(own, now)))
+    if now < own.not_before:
+        told.append("It is valid from %s on only." % when(own.not_before))
     return told
+
+
+def stands_in(found, now):
+    """Whether nginx can begin with what was found until a CA has issued: not with one made here by a clock that was ahead."""
+    if found is None:
+        return False
+    chain, directory = found
+    return directory is not None or now >= chain[0].not_before
 
 
 class Keeper:
@@ -197,7 +208,7 @@ class Keeper:
         with self._alone(check):
             found = self.store.read()
             due = why_due(self.wish, found, self.now(), force)
-            if self.wish.mode == "acme" and stand_in and found:
+            if self.wish.mode == "acme" and stand_in and stands_in(found, self.now()):
                 due = []
             if due and not check:
                 try:
@@ -211,7 +222,7 @@ class Keeper:
             return self._result(due, check)
 
     def _replace(self, found, stand_in, force):
-        if found is None or self.wish.mode == "self_signed":
+        if self.wish.mode == "self_signed" or not stands_in(found, self.now()):
             self._go_live(*self._sign(), directory=None)
         if self.wish.mode == "acme" and not stand_in:
             try:
@@ -225,7 +236,7 @@ class Keeper:
         chain, directory = self.store.read()
         own = chain[0]
         good = directory == self.wish.directory and all(covers(own, name) for name in self.wish.names)
-        good = good and days_left(own, self.now()) > 0
+        good = good and own.not_before <= self.now() < own.not_after
         return {"certificate": describe(own, self.now()), "still_good": good}
 
     # A new one

@@ -14,8 +14,8 @@ description:
     A new pair goes live by the renaming of one link, so nginx never sees a certificate with the key of another one.
   - With O(mode=acme) it is obtained by certbot over HTTP-01, while nginx serves. As long as the CA has issued none, one that is
     signed by itself stands in, so nginx can be configured before there is a certificate.
-  - A new one is asked for when there is none, when names or CA differ, and when a third of its life is left. Before that it is
-    seen that the CA answers and that nginx serves the challenges.
+  - A new one is asked for when there is none, when names or CA differ, when a third of its life is left, and when it is
+    not valid yet, as after a clock that was ahead. Before that it is seen that the CA answers and that nginx serves the challenges.
   - Then nginx tests its whole configuration, is reloaded, and has to serve the new certificate. If anything fails, the former one
     is put back.
   - Installs the program that a timer can run, C(/usr/local/lib/gatehouse/tls-certificates), which is the code of this module.

@@ -44,7 +44,8 @@ class World:
             raise FileNotFoundError(argv[0])
         if argv[0] == "openssl":
             names = [name.partition(":")[2] for name in options["-addext"].partition("=")[2].split(",")]
-            issued = for_names(*names, begins=0, ends=90)
+            days = (self.now - NOW) / DAY
+            issued = for_names(*names, begins=days, ends=days + 90)
             self._write(issued.pem, options["-out"], issued.key_pem(), options["-keyout"])
             return 0, "", ""
         self.asked.append(argv)
@@ -175,6 +176,41 @@ def test_a_third_before_its_end_a_new_one_is_due(world, keep, days, due):
     world.now += days * DAY
     assert keep(check=True)["reasons"] == due
     assert keep()["changed"] is bool(due)
+
+
+TOO_EARLY = "It is valid from 2027-01-17 08:00 UTC on only."
+
+
+@pytest.mark.parametrize("stand_in", [True, False])
+def test_a_self_signed_one_of_a_clock_that_was_ahead_is_replaced(world, keep, stand_in):
+    world.now += 2 * DAY
+    keep(**SELF_SIGNED)
+    world.now = NOW
+    result = keep(stand_in=stand_in, **SELF_SIGNED)
+    assert (result["changed"], result["reasons"]) == (True, [TOO_EARLY])
+    assert world.live()[0].not_before <= NOW
+
+
+def test_what_stands_in_since_a_clock_was_ahead_is_replaced_before_any_ca_is_asked(world, keep):
+    world.now += 2 * DAY
+    keep(stand_in=True)
+    world.now = NOW
+    assert keep(stand_in=True, check=True)["changed"] is True
+    assert keep(stand_in=True)["changed"] is True
+    assert (world.live()[0].not_before <= NOW, world.live()[1], world.asked) == (True, None, [])
+
+
+def test_what_a_ca_issued_while_the_clock_was_ahead_is_asked_for_again_and_until_then_kept(world, keep, fails):
+    world.now += 2 * DAY
+    keep()
+    before = world.live()
+    world.now = NOW
+    assert keep(stand_in=True)["changed"] is False
+    world.directory = REFUSED
+    assert (fails().facts["still_good"], world.live()) == (False, before)
+    world.directory = GOOD
+    assert keep()["reasons"] == [TOO_EARLY]
+    assert world.live()[0].not_before <= NOW
 
 
 @pytest.mark.parametrize(
