@@ -18,7 +18,7 @@ def play(tmp_path):
     def run(failing=None):
         for part in ("prepare", "keep", "renewal"):
             argument = "fail_msg=no" if part == failing else "success_msg=did-%s" % part
-            task = "- ansible.builtin.assert: that={} {}\n".format(str(part != failing).lower(), argument)
+            task = f"- ansible.builtin.assert: that={str(part != failing).lower()} {argument}\n"
             (tmp_path / (part + ".yml")).write_text(task)
         shutil.copy(MAIN, tmp_path / "main.yml")
         book = tmp_path / "book.yml"
