@@ -92,6 +92,19 @@ def servers(directives):
     ]
 
 
+def certificates(directives, root):
+    """The pairs of files, certificate and key, that blocks name. root: nginx's folder, for paths that are relative."""
+    found = []
+    for one in _everywhere(directives):
+        files = {"ssl_certificate": [], "ssl_certificate_key": []}
+        for inner in one.block or []:
+            # `data:` and `engine:` are no files, and what a variable leads to is known for a connection only.
+            if len(inner.words) == 2 and inner.words[0] in files and not set("$:") & set(inner.words[1]):
+                files[inner.words[0]].append(os.path.join(root, inner.words[1]))
+        found += zip(files["ssl_certificate"], files["ssl_certificate_key"])
+    return found
+
+
 def _within(directives, name):
     return [inner for one in directives if one.words[0] == name and one.block is not None for inner in one.block]
 

@@ -9,6 +9,7 @@ import os
 import subprocess
 import time
 
+from ansible_collections.gatehouse.webapp.plugins.module_utils import _nginx_blocks
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.module_utils._listeners import Listeners, describe_all
 from ansible_collections.gatehouse.webapp.plugins.module_utils._nginx import (
@@ -191,6 +192,11 @@ class Run:
                 return False
             self._activate(dump)
             return True
+
+    def certificates(self):
+        """The pairs of files, certificate and key, that the configuration on disk names; none where nginx refuses it."""
+        code, output, _messages = self.host.test(self.tree.main)
+        return _nginx_blocks.certificates(_nginx_blocks.read(output), self.tree.root) if code == 0 else []
 
     def _converge(self, check):
         unit = self.host.unit()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import ipaddress
 import json
 import os
@@ -27,10 +28,12 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._certificate impo
     covers,
     days_left,
     describe,
+    is_self_signed,
     read_pair,
     refuse,
     served,
     span,
+    when,
 )
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.module_utils._poll import Deadline, poll
@@ -43,6 +46,8 @@ DUE = 1 / 3
 CHALLENGES = ".well-known/acme-challenge"
 CERTBOT_SECONDS = 300
 NOT_FOUND = 127
+# Where people who run certbot themselves have what it obtained.
+LINEAGES = "/etc/letsencrypt/live"
 DIRECTORY_SECONDS = 15
 
 # mode: self_signed or acme.   webroot: where the answers to the CA's challenges are put.   port: where nginx serves HTTPS.
@@ -80,7 +85,7 @@ class Store:
         return os.readlink(self.link) if os.path.islink(self.link) else None
 
     def read(self):
-        """The live chain and the directory it is from (None: signed by itself), or None: there is none that can be used."""
+        """The live chain and the directory it is from (None: from none that was asked here), or None: there is none that can be used."""
         try:
             chain = read_pair(self.certificate, self.key)
             with open(os.path.join(self.link, "origin.json"), encoding="utf-8") as file:
@@ -167,19 +172,30 @@ def why_due(wish, found, now, force=False):
     chain, directory = found
     own = chain[0]
     told = ["It is asked for."] if force else []
-    if directory != wish.directory:
+    if directory is None and not is_self_signed(own):
+        told.append("It is of %s, and was not obtained here." % own.issuer)
+    elif directory != wish.directory:
         told.append("It is %s." % ("from " + directory if directory else "signed by itself"))
     if set(own.names) != {name.lower() for name in wish.names or ["localhost"]}:
         told.append("It is for %s." % ", ".join(own.names))
     if days_left(own, now) <= (own.not_after - own.not_before) / DAY * DUE:
         told.append("It expires in %s." % span(days_left(own, now)))
+    if now < own.not_before:
+        told.append("It is valid from %s on only." % when(own.not_before))
     return told
+
+
+def stands_in(found, now):
+    """Whether nginx can begin with what was found until a CA has issued: not with one made here by a clock that was ahead."""
+    return found is not None and (not is_self_signed(found[0][0]) or now >= found[0][0].not_before)
 
 
 class Keeper:
     """One run for one site. host: runs commands (_nginx_run.Host); nginx: makes nginx take files up (_nginx_run.Run), or None."""
 
-    def __init__(self, wish, host, nginx, root=ROOT, config=_certbot.CONFIG, now=time.time, timeout=60):
+    def __init__(
+        self, wish, host, nginx, root=ROOT, config=_certbot.CONFIG, now=time.time, timeout=60, lineages=LINEAGES
+    ):
         self.wish = wish
         self.host = host
         self.nginx = nginx
@@ -187,6 +203,7 @@ class Keeper:
         self.config = config
         self.now = now
         self.timeout = timeout
+        self.lineages = lineages
         self.changed = False
 
     def keep(self, stand_in=False, force=False, check=False):
@@ -197,7 +214,7 @@ class Keeper:
         with self._alone(check):
             found = self.store.read()
             due = why_due(self.wish, found, self.now(), force)
-            if self.wish.mode == "acme" and stand_in and found:
+            if self.wish.mode == "acme" and stand_in and stands_in(found, self.now()):
                 due = []
             if due and not check:
                 try:
@@ -211,9 +228,14 @@ class Keeper:
             return self._result(due, check)
 
     def _replace(self, found, stand_in, force):
-        if found is None or self.wish.mode == "self_signed":
+        if self.wish.mode == "self_signed":
             self._go_live(*self._sign(), directory=None)
-        if self.wish.mode == "acme" and not stand_in:
+            return
+        if not stands_in(found, self.now()):
+            certificate, key, directory = self._at_hand() or (*self._sign(), None)
+            self._go_live(certificate, key, directory)
+            found = self.store.read()
+        if not stand_in and why_due(self.wish, found, self.now(), force):
             try:
                 self._go_live(*self._obtain(force), directory=self.wish.directory)
             except GatehouseError as error:
@@ -225,8 +247,39 @@ class Keeper:
         chain, directory = self.store.read()
         own = chain[0]
         good = directory == self.wish.directory and all(covers(own, name) for name in self.wish.names)
-        good = good and days_left(own, self.now()) > 0
+        good = good and own.not_before <= self.now() < own.not_after
         return {"certificate": describe(own, self.now()), "still_good": good}
+
+    # What the host has already
+
+    def _at_hand(self):
+        """The best pair of the host that clients take for all names of the site, and the directory it is from; or None.
+
+        A site that is live, and now gets its certificate from here or another name, must not show a worse one meanwhile.
+        """
+        named = self.nginx.certificates() if self.nginx else []
+        folders = glob.glob(os.path.join(self.store.root, "*", "")) + glob.glob(os.path.join(self.lineages, "*", ""))
+        pairs = [tuple(os.path.join(folder, name) for name in ("fullchain.pem", "privkey.pem")) for folder in folders]
+        found = []
+        for certificate, key in [*named, *pairs]:
+            # The site's own versions were found to be unusable.
+            if os.path.realpath(certificate).startswith(os.path.realpath(self.store.versions) + os.sep):
+                continue
+            with contextlib.suppress(GatehouseError, OSError, ValueError):
+                chain = read_pair(certificate, key)
+                refuse(chain, certificate, self.wish.names, self.now())
+                if not is_self_signed(chain[0]):
+                    is_named = (certificate, key) in named
+                    found.append(((is_named, chain[0].not_after), certificate, key, self._origin(certificate)))
+        return max(found, key=lambda one: one[0])[1:] if found else None
+
+    def _origin(self, certificate):
+        """The directory that the certificate of another site's store is from; None for what was not obtained here."""
+        folder, _name = os.path.split(certificate)
+        if os.path.dirname(folder) != self.store.root:
+            return None
+        found = Store(*os.path.split(folder)).read()
+        return found[1] if found else None
 
     # A new one
 
@@ -393,8 +446,7 @@ class Keeper:
         found = self.store.read()
         result = {"changed": bool(due) if check else self.changed, "reasons": due, "outcome": "unchanged"}
         if result["changed"]:
-            origin = "acme" if found and found[1] else "self_signed"
-            result["outcome"] = self.wish.mode if check else origin
+            result["outcome"] = self.wish.mode if check else _outcome(*found)
         if found:
             result["certificate"] = describe(found[0][0], self.now())
         return result
@@ -412,6 +464,12 @@ class Keeper:
             yield
         finally:
             os.close(handle)
+
+
+def _outcome(chain, directory):
+    if directory:
+        return "acme"
+    return "self_signed" if is_self_signed(chain[0]) else "adopted"
 
 
 def _log():

@@ -12,10 +12,12 @@ author: The gatehouse.webapp authors (@gatehouse-webapp)
 description:
   - Keeps a certificate and its key under one path that never changes, C(/etc/gatehouse/tls/NAME/fullchain.pem) and C(privkey.pem).
     A new pair goes live by the renaming of one link, so nginx never sees a certificate with the key of another one.
-  - With O(mode=acme) it is obtained by certbot over HTTP-01, while nginx serves. As long as the CA has issued none, one that is
-    signed by itself stands in, so nginx can be configured before there is a certificate.
-  - A new one is asked for when there is none, when names or CA differ, and when a third of its life is left. Before that it is
-    seen that the CA answers and that nginx serves the challenges.
+  - With O(mode=acme) it is obtained by certbot over HTTP-01, while nginx serves. As long as the CA has issued none, another one
+    stands in, so nginx can be configured before there is a certificate. If the host has one that a CA issued for all O(names), and that
+    is valid, it is a copy of that (what nginx names now, what other sites have here, or what is in C(/etc/letsencrypt/live)), so a
+    live site goes on as it did. Otherwise one that is signed by itself is made.
+  - A new one is asked for when there is none, when names or CA differ, when a third of its life is left, and when it is
+    not valid yet, as after a clock that was ahead. Before that it is seen that the CA answers and that nginx serves the challenges.
   - Then nginx tests its whole configuration, is reloaded, and has to serve the new certificate. If anything fails, the former one
     is put back.
   - Installs the program that a timer can run, C(/usr/local/lib/gatehouse/tls-certificates), which is the code of this module.
@@ -111,7 +113,7 @@ EXAMPLES = r"""
 RETURN = r"""
 outcome:
   description:
-    - V(unchanged), or what the certificate is now, V(self_signed) or V(acme).
+    - V(unchanged), or what the certificate is now, V(self_signed), V(acme), or V(adopted): one that the host had.
     - V(kept) if the CA gave no new one, and the former one is still good. That is a warning, not a failure.
     - On failure V(reverted) if nginx did not take the new one up, and the former one is back.
   returned: when it came to that

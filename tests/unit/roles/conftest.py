@@ -26,6 +26,12 @@ def value_of():
 
 
 @pytest.fixture
+def tasks_of():
+    """The tasks of one file of a role, as they are written."""
+    return lambda role, name: read(role, "tasks/" + name)
+
+
+@pytest.fixture
 def an_app():
     """Give an app of the model, changed as told."""
 

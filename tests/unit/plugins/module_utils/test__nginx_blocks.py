@@ -3,6 +3,7 @@
 import pytest
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._nginx_blocks import (
+    certificates,
     location_for,
     read,
     server_for,
@@ -108,3 +109,26 @@ def test_an_include_that_leads_in_a_circle_ends():
 def test_text_that_is_no_dump_has_no_servers():
     assert servers(read("")) == []
     assert servers(read("# configuration file /n.conf:\n} } server {")) == []
+
+
+PAIRS = """# configuration file /etc/nginx/nginx.conf:
+http {
+    ssl_certificate all.pem;
+    ssl_certificate_key all.key;
+    server {
+        ssl_certificate "/c/rsa.pem"; ssl_certificate /c/ec.pem;
+        ssl_certificate_key /c/rsa.key; ssl_certificate_key /c/ec.key;
+    }
+    server { ssl_certificate /c/$ssl_server_name.pem; ssl_certificate_key data:$key; }
+    server { content_by_lua_block { t = {{1}, {2}} } }
+    server { ssl_certificate /c/alone.pem; }
+}
+"""
+
+
+def test_the_certificates_that_blocks_name_with_their_keys():
+    assert certificates(read(PAIRS), "/etc/nginx") == [
+        ("/etc/nginx/all.pem", "/etc/nginx/all.key"),
+        ("/c/rsa.pem", "/c/rsa.key"),
+        ("/c/ec.pem", "/c/ec.key"),
+    ]

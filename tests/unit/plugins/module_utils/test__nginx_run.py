@@ -577,3 +577,14 @@ def test_a_file_that_the_configuration_names_is_taken_up_on_demand(run, host, ro
     assert not set(host.workers) & set(before)
     host.active = "inactive"
     assert made.reload("/tls/chat.pem") is False
+
+
+def test_the_certificates_that_the_configuration_names_are_known_as_long_as_nginx_takes_it(host, root):
+    site = root / "sites-enabled" / "default"
+    site.write_text("server { ssl_certificate /tls/chat.pem; ssl_certificate_key tls/chat.key; }\n")
+    (root / "nginx.conf").write_text("http { include %s; }\n" % site)
+    made = Run(Tree(str(root), "gatehouse"), {}, False, [], host, 5)
+    assert made.certificates() == [("/tls/chat.pem", str(root / "tls/chat.key"))]
+    assert host.calls == []
+    site.write_text(site.read_text() + "bad;\n")
+    assert made.certificates() == []

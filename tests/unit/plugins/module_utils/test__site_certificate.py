@@ -4,7 +4,8 @@ import os
 from types import SimpleNamespace
 
 import pytest
-from authority import DAY, NOW, for_names
+from authority import DAY, NOW, Issued, for_names
+from cryptography.x509 import DNSName
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils import _site_certificate
 from ansible_collections.gatehouse.webapp.plugins.module_utils._certificate import read_pem
@@ -24,6 +25,8 @@ class World:
         self.root = str(folder / "tls")
         self.config = folder / "acme"
         self.webroot = str(folder / "webroot")
+        self.lineages = folder / "letsencrypt"
+        self.named = []  # pairs of files that nginx's configuration names
         self.now = NOW
         self.asked = []  # command lines of certbot
         self.directory = self.challenge = GOOD
@@ -44,7 +47,9 @@ class World:
             raise FileNotFoundError(argv[0])
         if argv[0] == "openssl":
             names = [name.partition(":")[2] for name in options["-addext"].partition("=")[2].split(",")]
-            issued = for_names(*names, begins=0, ends=90)
+            days = (self.now - NOW) / DAY
+            subject = options["-subj"].partition("CN=")[2]
+            issued = Issued(subject, names=[DNSName(name) for name in names], begins=days, ends=days + 90)
             self._write(issued.pem, options["-out"], issued.key_pem(), options["-keyout"])
             return 0, "", ""
         self.asked.append(argv)
@@ -52,7 +57,7 @@ class World:
             return 1, self.certbot_says, ""
         names = [word for before, word in zip(argv, argv[1:], strict=False) if before == "--domain"]
         days = (self.now - NOW) / DAY
-        issued = for_names(*names, **{"issuer": for_names("ca"), "begins": days, "ends": days + 90, **self.issues})
+        issued = for_names(*names, **{"issuer": Issued("ca"), "begins": days, "ends": days + 90, **self.issues})
         live = self.config / "live" / options["--cert-name"]
         live.mkdir(parents=True, exist_ok=True)
         (self.config / "renewal").mkdir(exist_ok=True)
@@ -65,7 +70,19 @@ class World:
             with open(path, "w", encoding="ascii") as file:
                 file.write(text)
 
+    def made_by_hand(self, *names, name="hand", issuer="Hand CA", **options):
+        """A lineage of a certbot that people run themselves. Returns its files."""
+        issued = for_names(*names, issuer=issuer and Issued(issuer), **options)
+        folder = self.lineages / name
+        folder.mkdir(parents=True)
+        pair = str(folder / "fullchain.pem"), str(folder / "privkey.pem")
+        self._write(issued.pem, pair[0], issued.key_pem(), pair[1])
+        return pair
+
     # nginx
+
+    def certificates(self):
+        return self.named
 
     def reload(self, path):
         if self.busy:
@@ -112,7 +129,7 @@ def keep(world):
         names = ["chat.example.com", "www.chat.example.com"]
         wish = Wish("chat", "acme", names, "ops@example.com", CA, None, world.webroot, 80, 443)._replace(**changes)
         host = SimpleNamespace(run=world.run)
-        keeper = Keeper(wish, host, world, world.root, str(world.config), lambda: world.now, timeout=1)
+        keeper = Keeper(wish, host, world, world.root, str(world.config), lambda: world.now, 1, str(world.lineages))
         return keeper.keep(stand_in, force, check)
 
     return run
@@ -175,6 +192,110 @@ def test_a_third_before_its_end_a_new_one_is_due(world, keep, days, due):
     world.now += days * DAY
     assert keep(check=True)["reasons"] == due
     assert keep()["changed"] is bool(due)
+
+
+NAMES = ["chat.example.com", "www.chat.example.com"]
+
+
+@pytest.mark.parametrize("names", [NAMES, ["*.example.com", "*.chat.example.com"]])
+def test_a_certificate_that_the_host_has_serves_on_until_the_ca_has_issued(world, keep, fails, names):
+    certificate, _key = world.made_by_hand(*names)
+    result = keep(stand_in=True)
+    assert (result["changed"], result["outcome"], world.live()[1]) == (True, "adopted", None)
+    assert world.live()[0].issuer == "Hand CA"
+    assert keep(stand_in=True)["changed"] is False
+    world.directory = REFUSED
+    assert (fails().cause, world.live()[0].issuer) == ("ca_unreachable", "Hand CA")
+    world.directory = GOOD
+    result = keep()
+    assert (result["outcome"], result["reasons"][0]) == ("acme", "It is of Hand CA, and was not obtained here.")
+    assert (world.live()[1], os.path.exists(certificate)) == (CA, True)
+
+
+@pytest.mark.parametrize(
+    ("names", "options"),
+    [
+        (NAMES[:1], {}),
+        (NAMES, {"ends": -1}),
+        (NAMES, {"begins": 1}),
+        (NAMES, {"issuer": None}),
+    ],
+)
+def test_what_clients_would_refuse_is_not_taken(world, keep, names, options):
+    world.made_by_hand(*names, **options)
+    assert (keep(stand_in=True)["outcome"], world.live()[0].issuer) == ("self_signed", "chat")
+
+
+def test_what_nginx_names_goes_before_what_lasts_longer(world, keep, tmp_path):
+    world.named = [("/gone.pem", "/gone.key"), for_names(*NAMES, issuer=Issued("Named CA")).write(tmp_path)]
+    world.made_by_hand(*NAMES, name="short", issuer="Short CA", ends=100)
+    world.made_by_hand(*NAMES, name="long", issuer="Long CA", ends=300)
+    keep(stand_in=True)
+    assert world.live()[0].issuer == "Named CA"
+    world.named = []
+    keep(stand_in=True, name="other")
+    assert world.live("other")[0].issuer == "Long CA"
+
+
+def test_a_site_that_gets_another_name_goes_on_with_what_it_had(world, keep):
+    keep()
+    before = world.live()
+    assert keep(stand_in=True, name="talk")["changed"] is True
+    assert world.live("talk") == before
+    assert keep(name="talk")["changed"] is False
+    assert (keep(name="third")["outcome"], world.live("third"), len(world.asked)) == ("acme", before, 1)
+    keep(name="talk", force=True)
+    assert (world.live("talk") != before, world.live()) == (True, before)
+
+
+def test_what_is_to_be_self_signed_is_so_whatever_the_host_has(world, keep):
+    world.made_by_hand(*NAMES)
+    keep(stand_in=True)
+    assert world.live()[0].issuer == "Hand CA"
+    for name in ("chat", "other"):
+        assert keep(name=name, **SELF_SIGNED)["outcome"] == "self_signed"
+
+
+def test_a_version_that_can_not_be_used_is_not_taken_for_one_of_the_host(world, keep):
+    keep()
+    os.unlink(os.path.join(world.root, "chat", "origin.json"))
+    keep(stand_in=True)
+    assert world.live()[1] is None
+
+
+TOO_EARLY = "It is valid from 2027-01-17 08:00 UTC on only."
+
+
+@pytest.mark.parametrize("stand_in", [True, False])
+def test_a_self_signed_one_of_a_clock_that_was_ahead_is_replaced(world, keep, stand_in):
+    world.now += 2 * DAY
+    keep(**SELF_SIGNED)
+    world.now = NOW
+    result = keep(stand_in=stand_in, **SELF_SIGNED)
+    assert (result["changed"], result["reasons"]) == (True, [TOO_EARLY])
+    assert world.live()[0].not_before <= NOW
+
+
+def test_what_stands_in_since_a_clock_was_ahead_is_replaced_before_any_ca_is_asked(world, keep):
+    world.now += 2 * DAY
+    keep(stand_in=True)
+    world.now = NOW
+    assert keep(stand_in=True, check=True)["changed"] is True
+    assert keep(stand_in=True)["changed"] is True
+    assert (world.live()[0].not_before <= NOW, world.live()[1], world.asked) == (True, None, [])
+
+
+def test_what_a_ca_issued_while_the_clock_was_ahead_is_asked_for_again_and_until_then_kept(world, keep, fails):
+    world.now += 2 * DAY
+    keep()
+    before = world.live()
+    world.now = NOW
+    assert keep(stand_in=True)["changed"] is False
+    world.directory = REFUSED
+    assert (fails().facts["still_good"], world.live()) == (False, before)
+    world.directory = GOOD
+    assert keep()["reasons"] == [TOO_EARLY]
+    assert world.live()[0].not_before <= NOW
 
 
 @pytest.mark.parametrize(
