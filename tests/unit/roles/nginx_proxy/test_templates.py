@@ -657,9 +657,43 @@ def test_a_password_is_asked_for_and_not_for_health(rendered):
     users = {"realm": 'St"aff $1', "users": {"ann": "$6$salt$hash"}}
     files = rendered(with_routes({"path": "/", "app": "api", "auth_basic": users}))
     assert one(location_of(files, "/"), "auth_basic") == ['St"aff ${gatehouse_dollar}1']
-    assert one(location_of(files, "/"), "auth_basic_user_file") == ["/etc/nginx/gatehouse-users/0_1"]
     assert all_of(location_of(files, "= /health"), "auth_basic") == []
     assert "$6$salt" not in str(files)
+
+
+def users_file_of(files, path):
+    return one(location_of(files, path), "auth_basic_user_file")[0]
+
+
+def guarded(path, user="ann", digest="$6$salt$hash"):
+    return {"path": path, "app": "api", "auth_basic": {"users": {user: digest}}}
+
+
+def test_a_file_of_users_is_never_that_of_other_users_or_another_route(rendered):
+    before = rendered(with_routes(guarded("/a/"), guarded("/b/", user="bob")))
+    after = rendered(with_routes(guarded("/new/"), guarded("/a/", digest="$6$salt$other"), guarded("/b/", user="bob")))
+    assert users_file_of(after, "/b/") == users_file_of(before, "/b/")
+    assert len({users_file_of(*way) for way in [(before, "/a/"), (after, "/new/"), (after, "/a/"), (after, "/b/")]}) == 4
+    assert re.fullmatch(r"/etc/nginx/gatehouse-users/chat-[0-9a-f]{32}", users_file_of(before, "/a/"))
+
+
+def test_files_of_users_that_no_route_has_are_removed(rendered):
+    (site,) = with_routes(guarded("/a/"), guarded("/b/"))
+    wanted = {users_file_of(rendered([site]), path) for path in ("/a/", "/b/")}
+    found = [{"path": path} for path in ["/etc/nginx/gatehouse-users/0_1", *sorted(wanted)]]
+    loader = DataLoader()
+
+    def read(path):
+        return loader.load_from_file(str(ROLE / path), trusted_as_template=True)
+
+    variables = {**read("defaults/main.yml"), **read("vars/main.yml"), "nginx_proxy_apps": APPS}
+    variables.update(nginx_proxy_sites=[site], __nginx_proxy_found_user_files={"files": found})
+    templar = Templar(loader=loader, variables=variables)
+    assert templar.template(read("tasks/forget_users.yml")[1]["loop"]) == ["/etc/nginx/gatehouse-users/0_1"]
+    write = read("tasks/users.yml")[1]
+    items = templar.template(write["loop"])
+    written = [Templar(loader=loader, variables={**variables, "item": item}) for item in items]
+    assert {each.template(write["ansible.builtin.copy"]["dest"]) for each in written} == wanted
 
 
 def test_cors_for_a_list_of_origins(rendered):
