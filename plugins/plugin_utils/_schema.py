@@ -107,6 +107,9 @@ OWNED_ARGS = {
 # What a redirect may take of the request. None of them can hold a line's end.
 REDIRECT_VARIABLES = ("request_uri", "host", "scheme", "is_args", "args")
 
+# What stands behind it can be any text, for Python.
+SCOPED = "names an interface (%), which has no place here"
+
 NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 DOTTED = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
@@ -296,6 +299,8 @@ def check_address(value):
 
 
 def check_ip_address(value):
+    if "%" in value:
+        return SCOPED
     try:
         ipaddress.ip_address(value)
     except ValueError:
@@ -304,6 +309,8 @@ def check_ip_address(value):
 
 
 def check_network(value):
+    if "%" in value:
+        return SCOPED
     try:
         ipaddress.ip_network(value)
     except ValueError as error:

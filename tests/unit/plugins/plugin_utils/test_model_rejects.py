@@ -107,6 +107,7 @@ APP_CASES = [
         ["contradicts the model", "use port", "Write: extra_args: [--no-access-log]"],
     ),
     ({"uvicorn": {"target": "a:b", "extra_args": ["--reload"]}}, ".uvicorn.extra_args[0]", ["contradicts the model"]),
+    ({"listen": "fe80::1%eth0"}, ".listen", ["names an interface (%)", "Write: listen: 192.0.2.10"]),
     ({"hosts": ["192.0.2.1"]}, ".listen", ["reached from the host itself only", "Write: listen: 0.0.0.0"]),
     ({"hosts": ["192.0.2.1", "::1"], "listen": "::"}, ".hosts", ["::1 mean this host, and others do not"]),
     ({"hosts": ["192.0.2.1"], "listen": "::", "strategy": "blue_green"}, ".strategy", ["Write: strategy: restart"]),
@@ -497,6 +498,11 @@ SITE_CASES = [
         route(app="chat-api", allow=["office"]),
         ".routes[/].allow[0]",
         ["not an address", "Write: allow: [192.0.2.0/24]"],
+    ),
+    (
+        route(app="chat-api", deny=["fe80::1%x; } map $a $b { default"]),
+        ".routes[/].deny[0]",
+        ["names an interface (%)", "Write: deny: [198.51.100.7]"],
     ),
     (
         route(app="chat-api", auth_basic={"users": {"ann": "secret"}}),

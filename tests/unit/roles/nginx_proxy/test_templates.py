@@ -723,6 +723,25 @@ def test_cors_for_a_list_of_origins(rendered):
     assert ["Access-Control-Allow-Origin"] in all_of(location, "proxy_hide_header")
 
 
+def test_the_name_of_a_header_is_one_word(rendered):
+    name = "X-#!$&'*^`|~a"
+    route = {"path": "/", "app": "api", "headers": {name: "1"}}
+    location = location_of(rendered(with_routes(route)), "/")
+    assert [name, "1", "always"] in all_of(location, "add_header")
+    assert [name] in all_of(location, "proxy_hide_header")
+    cors = {"origins": ["*"], "headers": [name], "expose": [name]}
+    files = rendered(with_routes({"path": "/", "app": "api", "cors": cors}))
+    written = name.replace("$", "${gatehouse_dollar}")
+    assert ["Access-Control-Expose-Headers", written, "always"] in all_of(location_of(files, "/"), "add_header")
+    assert maps(files)["$gatehouse_cors_headers_0_1"][1] == {"default": "", "1": written}
+
+
+@pytest.mark.parametrize("name", ["#x", "'x"])
+def test_the_name_of_a_header_neither_opens_a_quote_nor_a_comment(rendered, name):
+    location = location_of(rendered(with_routes({"path": "/", "app": "api", "headers": {name: "1"}})), "/")
+    assert [name, "1", "always"] in all_of(location, "add_header")
+
+
 def test_cors_for_everybody_has_no_credentials(rendered):
     files = rendered(with_routes({"path": "/", "app": "api", "cors": {"origins": ["*"]}}))
     assert maps(files)["$gatehouse_cors_0_1"][1] == {"default": "*"}
