@@ -275,6 +275,14 @@ def check_raw(value):
     return "does not end with ; or }" if words else None
 
 
+def check_realm(value):
+    return (
+        "switches the question off: leave auth_basic out, or name what is asked for"
+        if value.lower() == "off"
+        else check_line(value)
+    )
+
+
 def check_auth_hash(value):
     if re.fullmatch(r"\$(?:apr1|1|5|6|y|2[aby])\$[^\s:]+|\{(?:SSHA|SHA)\}[A-Za-z0-9+/=]+", value):
         return None
@@ -736,7 +744,7 @@ RETRIES = {
 }
 
 AUTH_BASIC = {
-    "realm": dict(type="str", default="Restricted", example="Staff", check=check_line),
+    "realm": dict(type="str", default="Restricted", example="Staff", check=check_realm),
     "users": dict(
         type="dict",
         required=True,

@@ -509,6 +509,11 @@ SITE_CASES = [
         ".routes[/].auth_basic.users.ann",
         ["is not the hash of a password (openssl passwd -6", "Write: ann: $6$salt$hash"],
     ),
+    (
+        route(app="chat-api", auth_basic={"realm": "Off", "users": {"ann": "$6$salt$hash"}}),
+        ".routes[/].auth_basic.realm",
+        ["switches the question off", "Write: realm: Staff"],
+    ),
     (route(app="chat-api", auth_basic={"users": {}}), ".routes[/].auth_basic.users", ["empty", "{ann: $6$salt$hash}"]),
     (
         route(app="chat-api", cors={"origins": ["*"], "credentials": True}),

@@ -1010,7 +1010,7 @@ def test_no_text_becomes_a_directive(rendered, uvicorn):
                 "text": text(special + lines_and_dollars),
                 "page": text(special + lines_and_dollars),
                 "header": right(_schema.check_variables, special),
-                "realm": right(_schema.check_line, [*special, "$", "$5"]),
+                "realm": right(_schema.check_realm, [*special, "$", "$5"]),
                 "path": right(_schema.check_route_path, in_paths, start="/p/"),
                 "url_path": text(in_paths).map("/".__add__),
             }
