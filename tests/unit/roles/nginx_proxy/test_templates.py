@@ -595,6 +595,9 @@ def test_a_hosted_app_is_asked_by_its_own_name(rendered):
     assert re.sub(expression, replacement.replace("$", "\\"), "/app/a") == "/a"
     assert ["X-A"] in all_of(location_of(files, "/app/"), "proxy_hide_header")
     assert [words for name, words, _block in files["upstreams.conf"] if name == "upstream"] == []
+    # nginx has none of its own for a name in a variable.
+    assert one(files["common.conf"], "resolver")[0] == "127.0.0.53"
+    assert all_of(rendered([SITE])["common.conf"], "resolver") == []
 
 
 def test_claims_are_dropped_in_one_order(rendered, value_of):
