@@ -574,6 +574,38 @@ def test_an_external_address_is_verified_and_told_nothing_of_the_client(rendered
     assert one(files["common.conf"], "resolver")[:2] == ["192.0.2.53", "[2001:db8::53]"]
 
 
+def test_a_password_of_this_proxy_is_not_told_to_another_server(rendered):
+    shop = {"name": "shop", "runtime": "external", "url": "https://shop.example", "health": {"path": "/ok"}}
+    ways = [
+        {"path": "/app/", "app": "shop"},
+        {"path": "/url/", "url": "https://files.example.com"},
+    ]
+    users = {"users": {"ann": "$6$salt$hash"}}
+    files = rendered([dict(SITE, routes=[dict(way, auth_basic=users) for way in ways])], [shop])
+    for way in ways:
+        assert ["Authorization", ""] in all_of(location_of(files, way["path"]), "proxy_set_header")
+    files = rendered([dict(SITE, routes=ways)], [shop])
+    for way in ways:
+        told = [name for name, _value in all_of(location_of(files, way["path"]), "proxy_set_header")]
+        assert "Authorization" not in told
+
+
+def test_no_client_says_which_prefix_was_taken_off(rendered):
+    files = rendered(
+        with_routes(
+            {"path": "/app/", "app": "api"},
+            {"path": "/url/", "url": "https://files.example.com"},
+            {"path": "/pkg.Svc/", "app": "api", "grpc": True},
+            tls=TLS,
+        )
+    )
+    https = blocks(site_of(files, port="443"), "location")
+    common = {path: files[name] for path, name in (("/app/", "proxy.conf"), ("/pkg.Svc/", "grpc.conf"))}
+    for path, kind in (("/app/", "proxy"), ("/url/", "proxy"), ("/pkg.Svc/", "grpc")):
+        told = all_of(https[path] + common.get(path, []), kind + "_set_header")
+        assert [words for words in told if words[0] == "X-Forwarded-Prefix"] == [["X-Forwarded-Prefix", ""]], path
+
+
 def test_a_hosted_app_is_asked_by_its_own_name(rendered):
     shop = {"name": "shop", "runtime": "external", "url": "https://shop.example", "health": {"path": "/ok"}}
     site = dict(SITE, routes=[
