@@ -794,6 +794,13 @@ def test_a_stream_is_neither_collected_nor_compressed(rendered):
     assert one(location, "proxy_read_timeout") == ["3600s"]
 
 
+def test_a_cache_tells_sites_and_schemes_apart(rendered):
+    site = with_routes({"path": "/", "app": "api", "cache": "60s"})
+    assert one(location_of(rendered(site), "/"), "proxy_cache_key") == ["$scheme$host:$server_port$request_uri"]
+    behind = rendered(site, nginx_proxy_trusted_proxies=["10.0.0.0/8"])
+    assert one(location_of(behind, "/"), "proxy_cache_key") == ["$gatehouse_scheme$host:$server_port$request_uri"]
+
+
 def test_a_cache_keeps_nothing_personal(rendered):
     files = rendered(with_routes({"path": "/", "app": "api", "cache": "60s"}))
     location = location_of(files, "/")
