@@ -444,6 +444,11 @@ SITE_CASES = [
     ({"routes": [{"path": "/", "app": "chat-api"}] * 2}, ".routes", ["path / is there 2 times"]),
     (route(path="~ /x", app="chat-api"), ".routes[~ /x].path", ["begins with ^/", "Write: path: ~ ^/x"]),
     (route(path="~ ^/(", app="chat-api"), ".routes[~ ^/(].path", ["is no regular expression", "Write: path: /api/"]),
+    (
+        route(path="~ ^/(?P<http_x>.*)$", app="chat-api"),
+        ".routes[~ ^/(?P<http_x>.*)$].path",
+        ["names a group http_x, which is a variable of nginx"],
+    ),
     (route(path="= x y", app="chat-api"), ".routes[= x y].path", ["begins with /", "Write: path: = /x"]),
     (
         {"routes": [{"path": "~ ^/api", "app": "chat-api"}, {"path": "/api/", "app": "chat-api"}]},
@@ -533,7 +538,17 @@ SITE_CASES = [
     (route(app="chat-api", cors={"origins": []}), ".routes[/].cors.origins", ["empty"]),
     (route(**{"return": 204}, cors={"origins": ["*"]}), ".routes[/].cors", ["an app, a url or a static"]),
     (route(app="chat-api", headers={"X": "a $"}), ".routes[/].headers.X", ["a $ that begins no variable"]),
-    (route(app="chat-api", headers={"X": "$uri"}), ".routes[/].headers.X", ["can end the line"]),
+    *(
+        (
+            {"routes": [{"path": "~ ^/(?P<tail>.*)$", "app": "chat-api", "headers": {"X": value}}]},
+            ".routes[~ ^/(?P<tail>.*)$].headers.X",
+            ["none of those in which no request can end the line ($request_uri"],
+        )
+        for value in (
+            *("$uri", "${document_uri}", "$tail", "$request_filename", "$realpath_root", "$fastcgi_path_info"),
+            *("a$request_body", "$remote_user", "$host$uri"),
+        )
+    ),
     (route(app="chat-api", headers={"X": "${host"}), ".routes[/].headers.X", ["a $ that begins no variable"]),
     (route(app="chat-api", raw="gzip off"), ".routes[/].raw", ["does not end with ; or }"]),
     (route(app="chat-api", raw="} location /x {"), ".routes[/].raw", ["has a } too many"]),
