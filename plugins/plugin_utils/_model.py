@@ -8,6 +8,8 @@ Pure: nothing here looks at a host, a file or a clock, and the input is left as 
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 import os
 import re
 
@@ -234,8 +236,10 @@ def _derive_site(number, site, apps):
             route["access_log"] = bool(route["access_log"])
         routes.append(_derive_route(route, site, by_name))
     for index, route in enumerate(routes):
-        # Names a variable, a map or a file that one route has for itself.
+        # Names a variable or a map that one route has for itself.
         route["id"] = "%d_%d" % (number, index)
+        if route["auth_basic"]:
+            route["auth_basic"] = dict(route["auth_basic"], file=_users_file(site["name"], route))
 
     for route in routes:
         own = {name.lower() for name in route["headers"]}
@@ -253,6 +257,12 @@ def _derive_site(number, site, apps):
         zones=_derive_zones(site, routes),
         connection_zones=[route["connection_zone"] for route in routes if route["connection_zone"]],
     )
+
+
+def _users_file(site_name, route):
+    """The name of the file of a route's users. Never that of others: nginx reads it at once, before a new set is in place."""
+    content = json.dumps([site_name, route["match"], route["path"], list(route["auth_basic"]["users"].items())])
+    return "%s-%s" % (site_name, hashlib.sha256(content.encode()).hexdigest()[:32])
 
 
 def _is_this_path(route, path):

@@ -107,6 +107,17 @@ OWNED_ARGS = {
 # What a redirect may take of the request. None of them can hold a line's end.
 REDIRECT_VARIABLES = ("request_uri", "host", "scheme", "is_args", "args")
 
+# What stands behind it can be any text, for Python.
+SCOPED = "names an interface (%), which has no place here"
+
+# What a header may take of the request and its answer. None of them can hold a line's end either, as those can that nginx decodes or
+# cuts out of the path ($uri, $request_filename, $remote_user, the groups of an expression) and those that are set by hand.
+HEADER_VARIABLE = re.compile(
+    r"(?:arg|cookie|http|sent_http|upstream_http|upstream_cookie)_[a-z0-9_]+|request_(?:uri|id|method|time)|host|hostname|scheme|args|is_args"
+    r"|query_string|remote_(?:addr|port)|server_(?:name|addr|port|protocol)|status|msec|time_(?:iso8601|local)|connection|ssl_(?:protocol|cipher)"
+    r"|upstream_(?:addr|status|cache_status|(?:response|connect|header)_time)|proxy_add_x_forwarded_for"
+)
+
 NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 DOTTED = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
@@ -219,10 +230,11 @@ def check_route_path(value):
     if re.search(r"[\x00-\x1f\x7f]", path):
         return "has a control character"
     try:
-        re.compile(path)
+        groups = re.compile(path).groupindex
     except (re.error, OverflowError) as error:
         return "is no regular expression (%s)" % error
-    return None
+    own = next((name for name in groups if HEADER_VARIABLE.fullmatch(name)), None)
+    return "names a group %s, which is a variable of nginx" % own if own else None
 
 
 def suggest_route_path(value):
@@ -241,8 +253,11 @@ def check_variables(value):
         bare = name.strip("{}")
         if not re.fullmatch(r"[a-z_][a-z0-9_]*", bare) or (name[:1] == "{") != (name[-1:] == "}"):
             return "has a $ that begins no variable of nginx, such as $host or ${host}"
-        if bare in ("uri", "document_uri"):
-            return "has $%s, in which a request can end the line: $request_uri can't" % bare
+        if not HEADER_VARIABLE.fullmatch(bare):
+            return (
+                "has $%s, which is none of those in which no request can end the line ($request_uri, $host, $scheme, $http_NAME, $arg_NAME, "
+                "$cookie_NAME and the like)" % bare
+            )
     return None
 
 
@@ -272,6 +287,14 @@ def check_raw(value):
     return "does not end with ; or }" if words else None
 
 
+def check_realm(value):
+    return (
+        "switches the question off: leave auth_basic out, or name what is asked for"
+        if value.lower() == "off"
+        else check_line(value)
+    )
+
+
 def check_auth_hash(value):
     if re.fullmatch(r"\$(?:apr1|1|5|6|y|2[aby])\$[^\s:]+|\{(?:SSHA|SHA)\}[A-Za-z0-9+/=]+", value):
         return None
@@ -296,6 +319,8 @@ def check_address(value):
 
 
 def check_ip_address(value):
+    if "%" in value:
+        return SCOPED
     try:
         ipaddress.ip_address(value)
     except ValueError:
@@ -304,6 +329,8 @@ def check_ip_address(value):
 
 
 def check_network(value):
+    if "%" in value:
+        return SCOPED
     try:
         ipaddress.ip_network(value)
     except ValueError as error:
@@ -729,7 +756,7 @@ RETRIES = {
 }
 
 AUTH_BASIC = {
-    "realm": dict(type="str", default="Restricted", example="Staff", check=check_line),
+    "realm": dict(type="str", default="Restricted", example="Staff", check=check_realm),
     "users": dict(
         type="dict",
         required=True,

@@ -624,6 +624,12 @@ def test_site_without_tls_does_not_redirect():
     assert resolve([], [a_site({"path": "/", "return": 404})])["sites"][0]["tls"]["redirect"] is False
 
 
+def test_a_header_may_hold_what_no_request_can_end_a_line_in():
+    headers = {"X-A": "${scheme}://$host$request_uri", "X-B": "$arg_x $http_origin $upstream_cache_status $request_id"}
+    route = resolve([], [a_site({"path": "/", "return": 404, "headers": headers})])["sites"][0]["routes"][0]
+    assert route["headers"] == headers
+
+
 def test_opened_ports_are_told_once_with_their_reasons():
     sites = [
         a_site({"path": "/", "return": 404}, tls=TLS),

@@ -107,6 +107,7 @@ APP_CASES = [
         ["contradicts the model", "use port", "Write: extra_args: [--no-access-log]"],
     ),
     ({"uvicorn": {"target": "a:b", "extra_args": ["--reload"]}}, ".uvicorn.extra_args[0]", ["contradicts the model"]),
+    ({"listen": "fe80::1%eth0"}, ".listen", ["names an interface (%)", "Write: listen: 192.0.2.10"]),
     ({"hosts": ["192.0.2.1"]}, ".listen", ["reached from the host itself only", "Write: listen: 0.0.0.0"]),
     ({"hosts": ["192.0.2.1", "::1"], "listen": "::"}, ".hosts", ["::1 mean this host, and others do not"]),
     ({"hosts": ["192.0.2.1"], "listen": "::", "strategy": "blue_green"}, ".strategy", ["Write: strategy: restart"]),
@@ -443,6 +444,11 @@ SITE_CASES = [
     ({"routes": [{"path": "/", "app": "chat-api"}] * 2}, ".routes", ["path / is there 2 times"]),
     (route(path="~ /x", app="chat-api"), ".routes[~ /x].path", ["begins with ^/", "Write: path: ~ ^/x"]),
     (route(path="~ ^/(", app="chat-api"), ".routes[~ ^/(].path", ["is no regular expression", "Write: path: /api/"]),
+    (
+        route(path="~ ^/(?P<http_x>.*)$", app="chat-api"),
+        ".routes[~ ^/(?P<http_x>.*)$].path",
+        ["names a group http_x, which is a variable of nginx"],
+    ),
     (route(path="= x y", app="chat-api"), ".routes[= x y].path", ["begins with /", "Write: path: = /x"]),
     (
         {"routes": [{"path": "~ ^/api", "app": "chat-api"}, {"path": "/api/", "app": "chat-api"}]},
@@ -499,9 +505,19 @@ SITE_CASES = [
         ["not an address", "Write: allow: [192.0.2.0/24]"],
     ),
     (
+        route(app="chat-api", deny=["fe80::1%x; } map $a $b { default"]),
+        ".routes[/].deny[0]",
+        ["names an interface (%)", "Write: deny: [198.51.100.7]"],
+    ),
+    (
         route(app="chat-api", auth_basic={"users": {"ann": "secret"}}),
         ".routes[/].auth_basic.users.ann",
         ["is not the hash of a password (openssl passwd -6", "Write: ann: $6$salt$hash"],
+    ),
+    (
+        route(app="chat-api", auth_basic={"realm": "Off", "users": {"ann": "$6$salt$hash"}}),
+        ".routes[/].auth_basic.realm",
+        ["switches the question off", "Write: realm: Staff"],
     ),
     (route(app="chat-api", auth_basic={"users": {}}), ".routes[/].auth_basic.users", ["empty", "{ann: $6$salt$hash}"]),
     (
@@ -522,7 +538,17 @@ SITE_CASES = [
     (route(app="chat-api", cors={"origins": []}), ".routes[/].cors.origins", ["empty"]),
     (route(**{"return": 204}, cors={"origins": ["*"]}), ".routes[/].cors", ["an app, a url or a static"]),
     (route(app="chat-api", headers={"X": "a $"}), ".routes[/].headers.X", ["a $ that begins no variable"]),
-    (route(app="chat-api", headers={"X": "$uri"}), ".routes[/].headers.X", ["can end the line"]),
+    *(
+        (
+            {"routes": [{"path": "~ ^/(?P<tail>.*)$", "app": "chat-api", "headers": {"X": value}}]},
+            ".routes[~ ^/(?P<tail>.*)$].headers.X",
+            ["none of those in which no request can end the line ($request_uri"],
+        )
+        for value in (
+            *("$uri", "${document_uri}", "$tail", "$request_filename", "$realpath_root", "$fastcgi_path_info"),
+            *("a$request_body", "$remote_user", "$host$uri"),
+        )
+    ),
     (route(app="chat-api", headers={"X": "${host"}), ".routes[/].headers.X", ["a $ that begins no variable"]),
     (route(app="chat-api", raw="gzip off"), ".routes[/].raw", ["does not end with ; or }"]),
     (route(app="chat-api", raw="} location /x {"), ".routes[/].raw", ["has a } too many"]),

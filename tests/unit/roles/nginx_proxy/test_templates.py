@@ -574,6 +574,38 @@ def test_an_external_address_is_verified_and_told_nothing_of_the_client(rendered
     assert one(files["common.conf"], "resolver")[:2] == ["192.0.2.53", "[2001:db8::53]"]
 
 
+def test_a_password_of_this_proxy_is_not_told_to_another_server(rendered):
+    shop = {"name": "shop", "runtime": "external", "url": "https://shop.example", "health": {"path": "/ok"}}
+    ways = [
+        {"path": "/app/", "app": "shop"},
+        {"path": "/url/", "url": "https://files.example.com"},
+    ]
+    users = {"users": {"ann": "$6$salt$hash"}}
+    files = rendered([dict(SITE, routes=[dict(way, auth_basic=users) for way in ways])], [shop])
+    for way in ways:
+        assert ["Authorization", ""] in all_of(location_of(files, way["path"]), "proxy_set_header")
+    files = rendered([dict(SITE, routes=ways)], [shop])
+    for way in ways:
+        told = [name for name, _value in all_of(location_of(files, way["path"]), "proxy_set_header")]
+        assert "Authorization" not in told
+
+
+def test_no_client_says_which_prefix_was_taken_off(rendered):
+    files = rendered(
+        with_routes(
+            {"path": "/app/", "app": "api"},
+            {"path": "/url/", "url": "https://files.example.com"},
+            {"path": "/pkg.Svc/", "app": "api", "grpc": True},
+            tls=TLS,
+        )
+    )
+    https = blocks(site_of(files, port="443"), "location")
+    common = {path: files[name] for path, name in (("/app/", "proxy.conf"), ("/pkg.Svc/", "grpc.conf"))}
+    for path, kind in (("/app/", "proxy"), ("/url/", "proxy"), ("/pkg.Svc/", "grpc")):
+        told = all_of(https[path] + common.get(path, []), kind + "_set_header")
+        assert [words for words in told if words[0] == "X-Forwarded-Prefix"] == [["X-Forwarded-Prefix", ""]], path
+
+
 def test_a_hosted_app_is_asked_by_its_own_name(rendered):
     shop = {"name": "shop", "runtime": "external", "url": "https://shop.example", "health": {"path": "/ok"}}
     site = dict(SITE, routes=[
@@ -595,6 +627,9 @@ def test_a_hosted_app_is_asked_by_its_own_name(rendered):
     assert re.sub(expression, replacement.replace("$", "\\"), "/app/a") == "/a"
     assert ["X-A"] in all_of(location_of(files, "/app/"), "proxy_hide_header")
     assert [words for name, words, _block in files["upstreams.conf"] if name == "upstream"] == []
+    # nginx has none of its own for a name in a variable.
+    assert one(files["common.conf"], "resolver")[0] == "127.0.0.53"
+    assert all_of(rendered([SITE])["common.conf"], "resolver") == []
 
 
 def test_claims_are_dropped_in_one_order(rendered, value_of):
@@ -657,9 +692,43 @@ def test_a_password_is_asked_for_and_not_for_health(rendered):
     users = {"realm": 'St"aff $1', "users": {"ann": "$6$salt$hash"}}
     files = rendered(with_routes({"path": "/", "app": "api", "auth_basic": users}))
     assert one(location_of(files, "/"), "auth_basic") == ['St"aff ${gatehouse_dollar}1']
-    assert one(location_of(files, "/"), "auth_basic_user_file") == ["/etc/nginx/gatehouse-users/0_1"]
     assert all_of(location_of(files, "= /health"), "auth_basic") == []
     assert "$6$salt" not in str(files)
+
+
+def users_file_of(files, path):
+    return one(location_of(files, path), "auth_basic_user_file")[0]
+
+
+def guarded(path, user="ann", digest="$6$salt$hash"):
+    return {"path": path, "app": "api", "auth_basic": {"users": {user: digest}}}
+
+
+def test_a_file_of_users_is_never_that_of_other_users_or_another_route(rendered):
+    before = rendered(with_routes(guarded("/a/"), guarded("/b/", user="bob")))
+    after = rendered(with_routes(guarded("/new/"), guarded("/a/", digest="$6$salt$other"), guarded("/b/", user="bob")))
+    assert users_file_of(after, "/b/") == users_file_of(before, "/b/")
+    assert len({users_file_of(*way) for way in [(before, "/a/"), (after, "/new/"), (after, "/a/"), (after, "/b/")]}) == 4
+    assert re.fullmatch(r"/etc/nginx/gatehouse-users/chat-[0-9a-f]{32}", users_file_of(before, "/a/"))
+
+
+def test_files_of_users_that_no_route_has_are_removed(rendered):
+    (site,) = with_routes(guarded("/a/"), guarded("/b/"))
+    wanted = {users_file_of(rendered([site]), path) for path in ("/a/", "/b/")}
+    found = [{"path": path} for path in ["/etc/nginx/gatehouse-users/0_1", *sorted(wanted)]]
+    loader = DataLoader()
+
+    def read(path):
+        return loader.load_from_file(str(ROLE / path), trusted_as_template=True)
+
+    variables = {**read("defaults/main.yml"), **read("vars/main.yml"), "nginx_proxy_apps": APPS}
+    variables.update(nginx_proxy_sites=[site], __nginx_proxy_found_user_files={"files": found})
+    templar = Templar(loader=loader, variables=variables)
+    assert templar.template(read("tasks/forget_users.yml")[1]["loop"]) == ["/etc/nginx/gatehouse-users/0_1"]
+    write = read("tasks/users.yml")[1]
+    items = templar.template(write["loop"])
+    written = [Templar(loader=loader, variables={**variables, "item": item}) for item in items]
+    assert {each.template(write["ansible.builtin.copy"]["dest"]) for each in written} == wanted
 
 
 def test_cors_for_a_list_of_origins(rendered):
@@ -689,6 +758,25 @@ def test_cors_for_a_list_of_origins(rendered):
     assert ["Access-Control-Allow-Origin"] in all_of(location, "proxy_hide_header")
 
 
+def test_the_name_of_a_header_is_one_word(rendered):
+    name = "X-#!$&'*^`|~a"
+    route = {"path": "/", "app": "api", "headers": {name: "1"}}
+    location = location_of(rendered(with_routes(route)), "/")
+    assert [name, "1", "always"] in all_of(location, "add_header")
+    assert [name] in all_of(location, "proxy_hide_header")
+    cors = {"origins": ["*"], "headers": [name], "expose": [name]}
+    files = rendered(with_routes({"path": "/", "app": "api", "cors": cors}))
+    written = name.replace("$", "${gatehouse_dollar}")
+    assert ["Access-Control-Expose-Headers", written, "always"] in all_of(location_of(files, "/"), "add_header")
+    assert maps(files)["$gatehouse_cors_headers_0_1"][1] == {"default": "", "1": written}
+
+
+@pytest.mark.parametrize("name", ["#x", "'x"])
+def test_the_name_of_a_header_neither_opens_a_quote_nor_a_comment(rendered, name):
+    location = location_of(rendered(with_routes({"path": "/", "app": "api", "headers": {name: "1"}})), "/")
+    assert [name, "1", "always"] in all_of(location, "add_header")
+
+
 def test_cors_for_everybody_has_no_credentials(rendered):
     files = rendered(with_routes({"path": "/", "app": "api", "cors": {"origins": ["*"]}}))
     assert maps(files)["$gatehouse_cors_0_1"][1] == {"default": "*"}
@@ -704,6 +792,13 @@ def test_a_stream_is_neither_collected_nor_compressed(rendered):
     location = location_of(files, "/")
     assert one(location, "gzip") == one(location, "brotli") == one(location, "proxy_buffering") == ["off"]
     assert one(location, "proxy_read_timeout") == ["3600s"]
+
+
+def test_a_cache_tells_sites_and_schemes_apart(rendered):
+    site = with_routes({"path": "/", "app": "api", "cache": "60s"})
+    assert one(location_of(rendered(site), "/"), "proxy_cache_key") == ["$scheme$host:$server_port$request_uri"]
+    behind = rendered(site, nginx_proxy_trusted_proxies=["10.0.0.0/8"])
+    assert one(location_of(behind, "/"), "proxy_cache_key") == ["$gatehouse_scheme$host:$server_port$request_uri"]
 
 
 def test_a_cache_keeps_nothing_personal(rendered):
@@ -957,7 +1052,7 @@ def test_no_text_becomes_a_directive(rendered, uvicorn):
                 "text": text(special + lines_and_dollars),
                 "page": text(special + lines_and_dollars),
                 "header": right(_schema.check_variables, special),
-                "realm": right(_schema.check_line, [*special, "$", "$5"]),
+                "realm": right(_schema.check_realm, [*special, "$", "$5"]),
                 "path": right(_schema.check_route_path, in_paths, start="/p/"),
                 "url_path": text(in_paths).map("/".__add__),
             }
