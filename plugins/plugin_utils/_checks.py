@@ -429,7 +429,9 @@ def _check_routes(sites, apps, problems):
                 _check_route_to_files(route_place, route, problems)
             if route["app"] in by_name and by_name[route["app"]]["url"] is not None:
                 _check_route_elsewhere(route_place, route, problems)
-        _check_overlaps(place, routes, problems)
+        of_files = [name for name, app in by_name.items() if app["runtime"] == "static"]
+        _check_overlaps(place, routes, of_files, problems)
+        _check_challenges(place, site, problems)
         for name in dict.fromkeys(route["app"] for route in routes):
             if name in by_name:
                 _check_websocket_route(place, routes, by_name[name], problems)
@@ -535,21 +537,27 @@ def _check_cors(place, cors, problems):
         problems.append("%s.origins: * is all there are. Write: origins: ['*'], or %s" % (place, right))
 
 
-def _check_overlaps(place, routes, problems):
-    """Every route can be reached, and nginx knows each of its places once."""
-    paths = [route["path"] for route in routes]
-    for path in sorted({path for path in paths if path is not None and paths.count(path) > 1}):
-        problems.append("%s.routes: path %s is there %d times. Keep one" % (place, path, paths.count(path)))
-    split = [_schema.split_path(path) for path in paths if path is not None]
-    for route in routes:
+def _check_overlaps(place, routes, of_files, problems):
+    """Every route can be reached, and nginx knows each of its places once. of_files: the names of the apps of files."""
+    routes = [route for route in routes if route["path"] is not None]
+    split = [_schema.split_path(route["path"]) for route in routes]
+    for one in sorted({one for one in split if split.count(one) > 1}):
+        path = routes[split.index(one)]["path"]
+        problems.append("%s.routes: path %s is there %d times. Keep one" % (place, path, split.count(one)))
+    for route, (match, path) in zip(routes, split):
+        folder = route["static"] is not None or route["app"] in of_files
+        if not folder or match != "prefix" or path.endswith("/"):
+            continue
         # A folder takes its path without the slash as well, and redirects it.
-        for other in (["%s/", "= %s", "= %s/"] if route["static"] is not None else []) if route["path"] else []:
-            match, path = _schema.split_path(route["path"])
-            rival = other % path
-            if match == "prefix" and not path.endswith("/") and rival.replace("//", "/") in paths:
+        for rival, shown in (
+            (("prefix", path + "/"), "%s/"),
+            (("exact", path), "= %s"),
+            (("exact", path + "/"), "= %s/"),
+        ):
+            if rival in split:
                 problems.append(
                     "%s.routes[%s]: overlaps with path %s, as a folder is reached by both. Keep one"
-                    % (place, path, rival)
+                    % (place, path, shown % path)
                 )
     expressions = [path for match, path in split if match == "regex"]
     for match, path in split:
@@ -567,7 +575,25 @@ def _covers(expression, prefix):
     return all(compiled.search(prefix + rest) for rest in ("", "x", "0/y-z.html"))
 
 
+def _check_challenges(place, site, problems):
+    """The place of what a CA asks for is taken."""
+    if (site["tls"] or {}).get("mode") != "acme":
+        return
+    for route in site["routes"] or []:
+        match, path = _schema.split_path(route["path"] or "")
+        if match == "prefix" and path.rstrip("/") == "/.well-known/acme-challenge":
+            problems.append(
+                "%s.routes[%s]: with tls.mode acme this is where the site answers the CA. Leave it out" % (place, path)
+            )
+
+
 def _check_route_to_files(place, route, problems):
+    match, path = _schema.split_path(route["path"] or "")
+    if match != "prefix":
+        problems.append(
+            "%s.path: %s is an app of files, which are below a path. Write: %s"
+            % (place, route["app"], snippet("path", "/files/" if match == "regex" else path.rstrip("/") + "/"))
+        )
     for key, entry in _schema.ROUTE.items():
         if "static" not in entry.get("only", ("static",)) and _is_given(entry, route[key]):
             problems.append(

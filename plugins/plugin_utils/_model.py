@@ -428,11 +428,8 @@ def _derive_probes(site, apps):
         app = by_name[name]
         if app["files"]:
             health = {key: copy.deepcopy(entry.get("default")) for key, entry in _schema.HEALTH.items()}
-            split = [_schema.split_path(route["path"]) for route in routes if route["app"] == name]
-            plain_paths = [path for match, path in split if match != "regex"]
-            if plain_paths:
-                health["path"] = plain_paths[0]
-                health_paths[name] = (plain_paths[0], "")
+            health["path"] = next(route["path"] for route in routes if route["app"] == name)
+            health_paths[name] = (health["path"], "")
             app = dict(app, health=health)
         websocket = (app["websocket"] or {}).get("path")
         ways = [public for public, route in ways_to(routes, name, websocket or "") if websocket and route["websocket"]]

@@ -35,6 +35,7 @@ RESERVED_NAMES = {
     "docker",
     "dpkg",
     "games",
+    "gatehouse",
     "getty",
     "git",
     "grafana",
@@ -107,6 +108,8 @@ OWNED_ARGS = {
 # What a redirect may take of the request. None of them can hold a line's end.
 REDIRECT_VARIABLES = ("request_uri", "host", "scheme", "is_args", "args")
 
+LONGEST_TEXT = 4000
+
 # What stands behind it can be any text, for Python.
 SCOPED = "names an interface (%), which has no place here"
 
@@ -121,7 +124,7 @@ HEADER_VARIABLE = re.compile(
 NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 DOTTED = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
-HOST = r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[?[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*\]?"
+HOST = r"[A-Za-z0-9](?:(?:[A-Za-z0-9-]|\.(?!\.))*[A-Za-z0-9])?|\[?[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*\]?"
 
 
 def matching(pattern, otherwise):
@@ -207,6 +210,18 @@ def check_env_value(value):
     return "has a NUL character" if "\x00" in value else None
 
 
+def check_text(value):
+    """A text that is written into nginx's configuration, where a word has less than 4,096 bytes."""
+    written = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "${gatehouse_dollar}")
+    size = len(written.encode(errors="replace"))
+    if size > LONGEST_TEXT:
+        return "takes %d bytes in nginx's configuration, and %d are the most: let a route with static serve a file" % (
+            size,
+            LONGEST_TEXT,
+        )
+    return None
+
+
 def check_return(value):
     if 300 <= value <= 399:
         return "is a redirect: write redirect: with where to, and status: %d" % value
@@ -255,8 +270,8 @@ def check_variables(value):
             return "has a $ that begins no variable of nginx, such as $host or ${host}"
         if not HEADER_VARIABLE.fullmatch(bare):
             return (
-                "has $%s, which is none of those in which no request can end the line ($request_uri, $host, $scheme, $http_NAME, $arg_NAME, "
-                "$cookie_NAME and the like)" % bare
+                "has $%s, which is none of those in which no request can end the line ($request_uri, $host, $scheme, $http_NAME, "
+                "$arg_NAME, $cookie_NAME and the like)" % bare
             )
     return None
 
@@ -361,7 +376,7 @@ def suggest_origin_url(value):
 def suggest_server_name(value):
     if value in ("_", "", "*"):
         return None
-    return re.sub(r"[:/].*$", "", re.sub(r"^\w+://", "", value)).strip().lower()
+    return re.sub(r"\.{2,}", ".", re.sub(r"[:/].*$", "", re.sub(r"^\w+://", "", value)).strip().lower())
 
 
 def suggest_origin(value):
@@ -400,6 +415,11 @@ QUERY_PATH = dict(
 DURATION = dict(
     type="str",
     check=matching(r"[1-9][0-9]*(?:ms|s|m|h|d)", "is not a time with its unit (ms, s, m, h, d)"),
+    suggest=lambda value: value + "s" if re.fullmatch(r"[1-9][0-9]*", value) else None,
+)
+SECONDS = dict(
+    type="str",
+    check=matching(r"[1-9][0-9]*[smhd]", "is not a time of whole seconds with its unit (s, m, h, d)"),
     suggest=lambda value: value + "s" if re.fullmatch(r"[1-9][0-9]*", value) else None,
 )
 BODY_SIZE = dict(
@@ -587,7 +607,7 @@ BALANCE = {
     "backup": dict(type="list", elements="str", default=[], example=["192.0.2.12"]),
     "keepalive": dict(type="int", default=128, example=64, check=between(1, 10000)),
     "max_fails": dict(type="int", default=0, example=3, check=at_least(0)),
-    "fail_timeout": dict(DURATION, default="10s", example="30s"),
+    "fail_timeout": dict(SECONDS, default="10s", example="30s"),
 }
 
 APP = {
@@ -828,7 +848,7 @@ ROUTE = {
         example=301,
         check=lambda value: None if value in (301, 302, 303, 307, 308) else "is none of 301, 302, 303, 307 and 308",
     ),
-    "text": dict(type="str", only=("return",), example="User-agent: *\nDisallow: /\n"),
+    "text": dict(type="str", only=("return",), example="User-agent: *\nDisallow: /\n", check=check_text),
     "strip_prefix": dict(type="bool", default=False, only=("app",), example=True),
     "websocket": dict(type="bool", default=False, only=("app",), example=True),
     "stream": dict(type="bool", default=False, only=("app", "url"), example=True),
@@ -838,7 +858,7 @@ ROUTE = {
     "connect_timeout": dict(DURATION, only=("app", "url"), example="5s"),
     "buffering": dict(type="bool", only=("app", "url"), example=True),
     "retries": dict(type="dict", options=RETRIES, only=("app",), example={"tries": 2, "timeout": "5s"}),
-    "cache": dict(DURATION, only=("app", "url"), example="60s"),
+    "cache": dict(SECONDS, only=("app", "url"), example="60s"),
     "ca": dict(ABSOLUTE_PATH, only=("url",), example="/etc/ssl/certs/office-ca.pem"),
     "rate": dict(
         type="str",
@@ -875,7 +895,7 @@ ROUTE = {
 MAINTENANCE = {
     "enabled": dict(type="bool", default=False, example=True),
     "retry_after": dict(DURATION, default="5m", example="30m"),
-    "page": dict(type="str", default="", example="<h1>Back at 14:00</h1>"),
+    "page": dict(type="str", default="", example="<h1>Back at 14:00</h1>", check=check_text),
     "allow": dict(type="list", elements="str", default=[], example=["192.0.2.0/24"], check=check_network),
 }
 

@@ -58,6 +58,8 @@ APP_CASES = [
     ({"name": "9to5"}, "[9to5].name", ["Write: name: to5"]),
     ({"name": "a" * 32}, "[%s].name" % ("a" * 32), ["Write: name: " + "a" * 31]),
     ({"name": "root"}, "[root].name", ["of the system", "Write: name: app-root"]),
+    ({"name": "gatehouse"}, "[gatehouse].name", ["/var/lib", "Write: name: app-gatehouse"]),
+    ({"balance": {"fail_timeout": "500ms"}}, ".balance.fail_timeout", ["whole seconds", "Write: fail_timeout: 30s"]),
     ({"name": "dpkg"}, "[dpkg].name", ["/var/lib", "Write: name: app-dpkg"]),
     ({"name": "systemd-run"}, "[systemd-run].name", ["Write: name: app-systemd-run"]),
     ({"name": GONE}, "[0].name", ["missing", "Write: name: chat-api"]),
@@ -348,6 +350,21 @@ def test_a_route_to_files_has_nothing_of_a_proxy(key, value):
     assert found.startswith("webapp_sites[s].routes[/].%s: web is an app of files" % key)
 
 
+@pytest.mark.parametrize("path, right", [("= /admin", "/admin/"), ("~ ^/a", "/files/")])
+def test_an_app_of_files_is_below_a_path(path, right):
+    site = {"name": "s", "default": True, "routes": [{"path": path, "app": "web"}]}
+    (found,) = problems([a_static()], [site])
+    assert found.startswith("webapp_sites[s].routes[%s].path: web is an app of files" % path)
+    assert found.endswith("Write: path: " + right)
+
+
+@pytest.mark.parametrize("rival", ["/admin/", "= /admin", "=/admin"])
+def test_an_app_of_files_takes_its_path_without_the_slash_too(rival):
+    routes = [{"path": "/admin", "app": "web"}, {"path": rival, "return": 404}]
+    (found,) = problems([a_static()], [{"name": "s", "default": True, "routes": routes}])
+    assert found.startswith("webapp_sites[s].routes[/admin]: overlaps with path")
+
+
 def route(**keys):
     return {"routes": [dict({"path": "/"}, **keys)]}
 
@@ -397,6 +414,7 @@ SITE_CASES = [
     ({"server_names": []}, ".server_names", ["missing"]),
     ({"server_names": "a.example"}, ".server_names", ["is not a list", "Write: server_names: [a.example]"]),
     ({"server_names": ["https://a.example:8/x"]}, ".server_names[0]", ["not a host name", "server_names: [a.example]"]),
+    ({"server_names": ["a..example"]}, ".server_names[0]", ["not a host name", "Write: server_names: [a.example]"]),
     ({"server_names": ["_"]}, ".server_names[0]", ["default: true"]),
     ({"server_names": ["a.b", "A.b"]}, ".server_names", ["a.b is there twice"]),
     ({"http_port": 0}, ".http_port", ["not between 1 and 65535", "Write: http_port: 8080"]),
@@ -442,6 +460,23 @@ SITE_CASES = [
     (route(app="chat-api", retries={"tries": 0}), ".routes[/].retries.tries", ["from 1 up", "Write: tries: 2"]),
     (route(app="chat-api", retries={"timeout": 5}), ".routes[/].retries.timeout", ["Write: timeout: 5s"]),
     ({"routes": [{"path": "/", "app": "chat-api"}] * 2}, ".routes", ["path / is there 2 times"]),
+    (
+        {"routes": [{"path": "= /a", "return": 200}, {"path": "=/a", "return": 404}]},
+        ".routes",
+        ["= /a is there 2 times"],
+    ),
+    (
+        {
+            "routes": [{"path": "/.well-known/acme-challenge/", "app": "chat-api"}],
+            "tls": {"mode": "acme", "email": "ops@example.com"},
+        },
+        ".routes[/.well-known/acme-challenge/]",
+        ["where the site answers the CA. Leave it out"],
+    ),
+    (route(app="chat-api", cache="100ms"), ".routes[/].cache", ["whole seconds", "Write: cache: 60s"]),
+    (route(**{"return": 200, "text": "é" * 2001}), ".routes[/].text", ["takes 4002 bytes", "Write: text: "]),
+    (route(**{"return": 200, "text": "$" * 300}), ".routes[/].text", ["takes 5700 bytes", "a route with static"]),
+    ({"maintenance": {"page": "x" * 4001}}, ".maintenance.page", ["takes 4001 bytes", "Write: page: "]),
     (route(path="~ /x", app="chat-api"), ".routes[~ /x].path", ["begins with ^/", "Write: path: ~ ^/x"]),
     (route(path="~ ^/(", app="chat-api"), ".routes[~ ^/(].path", ["is no regular expression", "Write: path: /api/"]),
     (

@@ -708,7 +708,9 @@ def test_a_file_of_users_is_never_that_of_other_users_or_another_route(rendered)
     before = rendered(with_routes(guarded("/a/"), guarded("/b/", user="bob")))
     after = rendered(with_routes(guarded("/new/"), guarded("/a/", digest="$6$salt$other"), guarded("/b/", user="bob")))
     assert users_file_of(after, "/b/") == users_file_of(before, "/b/")
-    assert len({users_file_of(*way) for way in [(before, "/a/"), (after, "/new/"), (after, "/a/"), (after, "/b/")]}) == 4
+    assert (
+        len({users_file_of(*way) for way in [(before, "/a/"), (after, "/new/"), (after, "/a/"), (after, "/b/")]}) == 4
+    )
     assert re.fullmatch(r"/etc/nginx/gatehouse-users/chat-[0-9a-f]{32}", users_file_of(before, "/a/"))
 
 
