@@ -180,7 +180,8 @@ def why_due(wish, found, now, force=False):
         told.append("It is for %s." % ", ".join(own.names))
     if days_left(own, now) <= (own.not_after - own.not_before) / DAY * DUE:
         told.append("It expires in %s." % span(days_left(own, now)))
-    if now < own.not_before:
+    # Where a CA has dated it, it is this host's clock that is wrong: a new one would be no better.
+    if now < own.not_before and is_self_signed(own):
         told.append("It is valid from %s on only." % when(own.not_before))
     return told
 
