@@ -113,7 +113,7 @@ EXAMPLES = r"""
 RETURN = r"""
 outcome:
   description:
-    - V(unchanged), or what the certificate is now, V(self_signed), V(acme), or V(adopted): one that the host had.
+    - V(unchanged), or what the certificate is now, V(self_signed), V(acme), or V(adopted) if it is one that the host had.
     - V(kept) if the CA gave no new one, and the former one is still good. That is a warning, not a failure.
     - On failure V(reverted) if nginx did not take the new one up, and the former one is back.
   returned: when it came to that
