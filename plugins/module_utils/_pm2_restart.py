@@ -323,9 +323,10 @@ class WorkerWatch(Watch):
 
     def connect(self, host, port, deadline):
         """A connection that this very worker has got."""
-        pids = [process.pid for process in self.story.manager.glance() if process.pid]
+        own = self.service.process
+        pids = [process.pid for process in self.story.manager.glance() if process.name == own.name and process.pid]
         cluster = Cluster((host, port), pids, self.story.listeners, self.story.clock, self.story.sleep)
-        return cluster.connect(self.service.process.pid, deadline)
+        return cluster.connect(own.pid, deadline)
 
 
 def _names(workers):
