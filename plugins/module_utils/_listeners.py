@@ -106,15 +106,13 @@ class Listeners:
             inodes |= self._socket_inodes(pid)
         return sorted({s.port for s in self.sockets() if s.state == LISTEN and s.inode in inodes})
 
-    def accepted_by(self, port, peer, pids):
-        """Which of these processes holds this end of a connection from local port `peer`; None while none does."""
-        for table in ("net/tcp", "net/tcp6"):
-            for line in self._read(table).splitlines()[1:]:
-                fields = line.split()
-                ends = [int(end.rpartition(":")[2], 16) for end in fields[1:3]]
-                if ends == [port, peer] and fields[9] != "0":
-                    return next((pid for pid in pids if int(fields[9]) in self._socket_inodes(pid)), None)
-        return None
+    def accepted(self, port, pids):
+        """{peer: pid}: which of these processes holds the open connection from each other port to this local one."""
+        inodes = {inode: pid for pid in pids for inode in self._socket_inodes(pid)}
+        # Not parsed whole: a busy host has tens of thousands of connections that are only waiting to be forgotten.
+        line = re.compile(r":%04X [0-9A-F]+:([0-9A-F]{4}) %s \S+ \S+ \S+ +\d+ +\d+ (\d+)" % (port, ESTABLISHED))
+        ends = [end for table in ("net/tcp", "net/tcp6") for end in line.findall(self._read(table))]
+        return {int(peer, 16): inodes[int(inode)] for peer, inode in ends if int(inode) in inodes}
 
     def pids_of_unit(self, unit):
         return [pid for pid in self._pids() if unit_of(self._read("%d/cgroup" % pid)) == unit]

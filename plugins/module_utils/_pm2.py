@@ -469,10 +469,17 @@ class Pm2:
     def delete(self, processes):
         self._end_processes("delete", processes)
 
+    def retire(self, process, cluster):
+        """Delete a worker of a Cluster, which the others go on serving without."""
+        self._await_end(cluster.end(process.pid, lambda: self._begin(["delete", str(process.id)])), [process])
+
     def _end_processes(self, word, processes):
+        self._await_end(self._begin([word] + [str(process.id) for process in processes]), processes)
+
+    def _await_end(self, command, processes):
         # PM2 answers when they have ended.
         longest = max(process.settings.get("kill_timeout") or 0 for process in processes) / 1000.0
-        self.end(self._begin([word] + [str(process.id) for process in processes]), ANSWER_TIMEOUT + longest)
+        self.end(command, ANSWER_TIMEOUT + longest)
 
     def save(self):
         # Without --force an empty list would not be saved, and the last app would come back at boot.

@@ -14,7 +14,9 @@ import shutil
 import time
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
+from ansible_collections.gatehouse.webapp.plugins.module_utils._gate import LOOPBACK
 from ansible_collections.gatehouse.webapp.plugins.module_utils._gated import ADDRESS_IN_USE
+from ansible_collections.gatehouse.webapp.plugins.module_utils._listeners import Listeners
 from ansible_collections.gatehouse.webapp.plugins.module_utils._pm2 import (
     LAUNCHING,
     ONLINE,
@@ -30,7 +32,9 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._pm2 import (
     listen_timeout,
     memory,
     shown,
+    variables,
 )
+from ansible_collections.gatehouse.webapp.plugins.module_utils._pm2_cluster import Cluster
 from ansible_collections.gatehouse.webapp.plugins.module_utils._poll import Deadline, poll
 from ansible_collections.gatehouse.webapp.plugins.module_utils._services import Masker
 
@@ -126,12 +130,13 @@ class Pm2App:
     """name, state: of the app.   definition: what is wanted of it, None for the states that don't care.   count: of
     processes.   manager: a Pm2."""
 
-    def __init__(self, name, state, definition, count, manager, clock=time.monotonic, sleep=time.sleep):
+    def __init__(self, name, state, definition, count, manager, listeners=None, clock=time.monotonic, sleep=time.sleep):
         self.name = name
         self.state = state
         self.definition = definition
         self.count = count
         self.manager = manager
+        self.listeners = listeners or Listeners()
         self.clock = clock
         self.sleep = sleep
         self.before = []
@@ -282,7 +287,8 @@ class Pm2App:
         if more > 0:
             self._start(self.definition, more)
         elif more < 0:
-            self.manager.delete(sorted(self.before, key=lambda process: process.number)[more:])
+            for process in sorted(self.before, key=lambda process: process.number)[more:]:
+                self._retire(process)
 
     def _replace(self):
         serving = [process for process in self.before if process.status == ONLINE]
@@ -299,13 +305,23 @@ class Pm2App:
             failure.message += "\nThe former workers were not touched."
             raise
         for position, process in enumerate(self.before):
-            self.manager.delete([process])
+            self._retire(process)
             if position < self.count:
                 self._start(self.definition, 1)
         if self.count > len(self.before):
             self._start(self.definition, self.count - len(self.before))
         # The one with the highest number goes, so that those that stay count from 0 on.
-        self.manager.delete([max(self.manager.app(self.name), key=lambda process: process.number)])
+        self._retire(max(self.manager.app(self.name), key=lambda process: process.number))
+
+    def _retire(self, process):
+        """Delete a process that others serve beside."""
+        port = variables(process.settings).get("PORT", "")
+        if is_cluster(process) and port.isdigit():
+            pids = [other.pid for other in self.manager.app(self.name) if other.pid]
+            cluster = Cluster((LOOPBACK, int(port)), pids, self.listeners, self.clock, self.sleep)
+            self.manager.retire(process, cluster)
+        else:
+            self.manager.delete([process])
 
     def _swap(self):
         """In fork mode each process has its port for itself: the former go before the new ones come."""

@@ -29,11 +29,7 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._pm2 import (
     label,
     variables,
 )
-from ansible_collections.gatehouse.webapp.plugins.module_utils._poll import Deadline, poll
-from ansible_collections.gatehouse.webapp.plugins.module_utils._probes import ProbeFailure, open_connection
-
-# Seconds in which the daemon must have handed a connection to a worker.
-HANDOVER_TIMEOUT = 1.0
+from ansible_collections.gatehouse.webapp.plugins.module_utils._pm2_cluster import Cluster
 
 # One process as a Service: its name is the one in PM2's log, NAME:ID.
 Worker = namedtuple("Worker", "name port process")
@@ -125,7 +121,7 @@ class Pm2Restart(GatedServices):
         # The one with the highest number goes, so that those that stay count from 0 on, also after a run that failed.
         workers = self.manager.app(service.name)
         last = max(workers, key=lambda process: process.number)
-        self.manager.delete([last])
+        self.manager.retire(last, self._cluster(service, workers))
         self.timeline.tell("%s: taken away again" % label(last))
         self._stand_in = None
 
@@ -143,10 +139,19 @@ class Pm2Restart(GatedServices):
     def _restart(self, service):
         asked = self.now()
         # As it is now: PM2 may have restarted it since the plan was made.
-        former = {process.id: process for process in self.manager.processes()}.get(service.process.id, service.process)
+        everything = self.manager.processes()
+        former = {process.id: process for process in everything}.get(service.process.id, service.process)
         self.timeline.tell("%s: restart asked for" % service.name)
-        watch = WorkerWatch(self, service, former, self.manager.restart(former))
-        self._pass_gate(service, watch, asked)
+        if is_cluster(former):
+            workers = [process for process in everything if process.name == former.name]
+            command = self._cluster(service, workers).end(former.pid, lambda: self.manager.restart(former))
+        else:
+            command = self.manager.restart(former)
+        self._pass_gate(service, WorkerWatch(self, service, former, command), asked)
+
+    def _cluster(self, service, workers):
+        pids = [process.pid for process in workers if process.pid]
+        return Cluster((self.gate["address"], service.port), pids, self.listeners, self.clock, self.sleep)
 
     def _pass_gate(self, service, watch, since):
         self._suspect = watch
@@ -176,7 +181,7 @@ class Pm2Restart(GatedServices):
             return self._try_again(worker, failure)
         process = suspect.seen()
         if process:
-            self.manager.delete([process])
+            self.manager.retire(process, self._cluster(worker, self.manager.app(process.name)))
             self.timeline.tell("%s: taken away" % label(process))
         serving = [other for other in self._left if other.process.name == worker.process.name]
         if not self._stand_in:
@@ -317,19 +322,11 @@ class WorkerWatch(Watch):
         return questions_of(self.story.gate, port, self.connect if is_cluster(self.service.process) else None)
 
     def connect(self, host, port, deadline):
-        """A connection that this very worker has got: the daemon deals those to the port out to all of them in turn."""
-        listeners, pid = self.story.listeners, self.service.process.pid
-        workers = [process.pid for process in self.story.manager.glance() if process.pid]
-        # One round would do, were nobody else served meanwhile.
-        for _attempt in range(3 * len(workers)):
-            connection = open_connection(host, port, deadline)
-            peer = connection.getsockname()[1]
-            handed = Deadline(min(HANDOVER_TIMEOUT, deadline.remaining()), self.story.clock)
-            holder = poll(lambda: listeners.accepted_by(port, peer, workers), handed, 0.01, self.story.sleep)  # noqa: B023
-            if holder == pid:
-                return connection
-            connection.close()
-        raise ProbeFailure("refused", "none of %d connections came to it: it does not listen" % (3 * len(workers)))
+        """A connection that this very worker has got."""
+        own = self.service.process
+        pids = [process.pid for process in self.story.manager.glance() if process.name == own.name and process.pid]
+        cluster = Cluster((host, port), pids, self.story.listeners, self.story.clock, self.story.sleep)
+        return cluster.connect(own.pid, deadline)
 
 
 def _names(workers):

@@ -13,7 +13,8 @@ description:
   - PM2 forgets a variable only together with the process that has it. A restart, with C(--update-env) or from a file, keeps it. So
     when the definition differs, new processes replace the former ones, and have just what is declared.
   - In cluster mode one worker is started beside the former ones first. They are then replaced one after another, and it goes again, so
-    the app never has fewer workers than before. When it does not come up, it is taken away, and the former ones go on.
+    the app never has fewer workers than before. When it does not come up, it is taken away, and the former ones go on. Where the
+    port is the variable C(PORT), no request is lost to a worker that ends, as with M(gatehouse.webapp.health_restart).
   - In fork mode a process has its port for itself, so the former one ends before the new one starts. When the new one does not come
     up, the former definition is started again.
   - A process counts as started once it has lived for a second, and with O(wait_ready) only when it has said so in time.

@@ -9,6 +9,8 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils import (
     _activation,
     _blue_green,
     _gated,
+    _pm2_app,
+    _pm2_restart,
     _rotation,
     _ufw_kernel,
 )
@@ -431,6 +433,9 @@ class SmallPm2(Pm2):
         for process in processes:
             del self.workers[process.id]
 
+    def retire(self, process, cluster):
+        cluster.end(process.pid, lambda: self.delete([process]))
+
     def save(self):
         self.told.append("save")
         self.saved = self.processes()
@@ -447,6 +452,29 @@ class SmallPm2(Pm2):
         return self.lines
 
 
+class SmallCluster:
+    """Workers behind a port; tells which of which were ended with a connection of theirs held."""
+
+    ended = []
+
+    def __init__(self, address, pids, *_more):
+        self.address = address
+        self.pids = pids
+
+    def end(self, pid, tell):
+        self.ended.append((self.address, pid, self.pids))
+        return tell()
+
+
+@pytest.fixture
+def clusters(monkeypatch):
+    """Where PM2's workers are ended, in the order in which they are."""
+    monkeypatch.setattr(SmallCluster, "ended", [])
+    monkeypatch.setattr(_pm2_restart, "Cluster", SmallCluster)
+    monkeypatch.setattr(_pm2_app, "Cluster", SmallCluster)
+    return SmallCluster.ended
+
+
 def settings_of(definition):
     """What PM2 keeps of a definition."""
     names = {"script": "pm_exec_path", "cwd": "pm_cwd", "interpreter": "exec_interpreter"}
@@ -456,5 +484,5 @@ def settings_of(definition):
 
 
 @pytest.fixture
-def pm2():
+def pm2(clusters):
     return SmallPm2()

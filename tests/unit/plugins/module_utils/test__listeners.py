@@ -155,9 +155,17 @@ def test_a_unit_and_its_ports(proc):
     assert proc.ports_of([10, 12]) == [8000]
 
 
+def test_a_connection_is_found_at_the_process_that_took_it(proc):
+    assert proc.accepted(8000, [10, 11, 12]) == {50000: 10}
+    assert proc.accepted(8000, [11]) == proc.accepted(80, [10]) == {}
+    os.symlink("socket:[203]", os.path.join(proc.proc, "12/fd/7"))
+    assert proc.accepted(8001, [10, 12]) == {50000: 12}
+
+
 def test_a_process_that_vanishes_is_no_error(proc):
     assert proc.holder(4711) == Holder(4711, "?", "?", None)
     assert proc.ports_of([4711]) == []
+    assert proc.accepted(8000, [4711]) == {}
 
 
 def test_a_process_that_ends_while_it_is_looked_at_holds_nothing(proc, monkeypatch):

@@ -146,12 +146,28 @@ def test_workers_are_replaced_by_another_number_of_them(pm2, before, after, told
     assert statuses(pm2) == [(number, "online") for number in range(after)]
 
 
-@pytest.mark.parametrize(("before", "after", "told"), [(1, 3, ["start 2", "save"]), (3, 1, ["delete 1 2", "save"])])
+@pytest.mark.parametrize(
+    ("before", "after", "told"), [(1, 3, ["start 2", "save"]), (3, 1, ["delete 1", "delete 2", "save"])]
+)
 def test_a_number_alone_is_changed_without_touching_the_others(pm2, before, after, told):
     declare(pm2, count=before, exec_mode="cluster")
     app = declare(pm2, count=after, exec_mode="cluster")
     assert app.reasons == ["%d instances are there, not %d" % (before, after)]
     assert pm2.told == told
+
+
+def test_no_worker_ends_before_it_has_handed_back_what_it_is_dealt(pm2, clusters):
+    declare(pm2, count=2, exec_mode="cluster")
+    declare(pm2, count=1, exec_mode="cluster")
+    assert clusters == [(("127.0.0.1", 3000), 110, [100, 110])]
+    declare(pm2, exec_mode="cluster", env={"PORT": 3001})
+    assert clusters[1:] == [(("127.0.0.1", 3000), 100, [100, 120]), (("127.0.0.1", 3001), 120, [120, 130])]
+
+
+def test_a_worker_whose_port_is_not_known_is_ended_all_the_same(pm2, clusters):
+    declare(pm2, count=2, exec_mode="cluster", env={})
+    declare(pm2, count=1, exec_mode="cluster", env={})
+    assert (pm2.told, clusters) == (["delete 1", "save"], [])
 
 
 def test_workers_that_do_not_come_up_are_taken_away_and_the_former_go_on(pm2):

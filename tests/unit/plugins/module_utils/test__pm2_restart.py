@@ -8,7 +8,7 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._gate import GATE
 from ansible_collections.gatehouse.webapp.plugins.module_utils._gated import Service
 from ansible_collections.gatehouse.webapp.plugins.module_utils._listeners import Holder, Socket
 from ansible_collections.gatehouse.webapp.plugins.module_utils._pm2_restart import Pm2Restart, WorkerWatch
-from ansible_collections.gatehouse.webapp.plugins.module_utils._probes import Answer, ProbeFailure
+from ansible_collections.gatehouse.webapp.plugins.module_utils._probes import Answer
 
 GOOD = Answer(True, None, "answered 200", 0.001, 200)
 SICK = Answer(False, "bad_status", "it answered 503, not 200", 0.001, 503)
@@ -71,7 +71,7 @@ def processes():
 
 
 @pytest.fixture
-def story(pm2, sockets, processes, monkeypatch):
+def story(pm2, sockets, processes, clusters, monkeypatch):
     """Makes a Pm2Restart whose questions are answered by the very worker that is asked."""
 
     def probes_of(_gate, _port, connect=None):
@@ -141,6 +141,26 @@ def test_a_stand_in_serves_while_each_worker_is_restarted_in_place(pm2, story):
     assert set(made.asked) == {2, 0, 1}
     assert events(made)[0] == "web:+1: asked for"
     assert events(made)[-1] == "web:2: taken away again"
+
+
+def test_no_worker_ends_before_it_has_handed_back_what_it_is_dealt(pm2, story, clusters):
+    pm2.add(count=2, exec_mode="cluster_mode")
+    go(story(gate={"address": "192.0.2.1"}))
+    where = ("192.0.2.1", 3000)
+    assert clusters == [(where, 100, [100, 110, 120]), (where, 110, [101, 110, 120]), (where, 120, [101, 111, 120])]
+
+
+def test_a_sick_worker_hands_back_what_it_is_dealt_too(pm2, story, clusters):
+    pm2.add(count=1, exec_mode="cluster_mode")
+    pm2.kind = "sick"
+    fails(story())
+    assert clusters == [(("127.0.0.1", 3000), 110, [100, 110])]
+
+
+def test_a_process_that_has_its_port_for_itself_is_no_cluster(pm2, story, clusters):
+    pm2.add(exec_mode="fork_mode")
+    go(story())
+    assert (pm2.told, clusters) == (["restart 0"], [])
 
 
 def test_an_app_that_is_slower_than_pm2s_patience_gets_the_time_that_the_gate_gives(pm2, story):
@@ -392,68 +412,6 @@ def test_several_apps_are_restarted_one_after_another(pm2, story):
     pm2.add("api", exec_mode="cluster_mode")
     go(story([Service("web", 3000), Service("api", 3001)]))
     assert pm2.told == ["scale +1", "restart 0", "delete 2", "scale +1", "restart 1", "delete 3"]
-
-
-# The connection to a very worker
-
-
-class Connection:
-    def __init__(self, peer):
-        self.peer = peer
-        self.closed = False
-
-    def getsockname(self):
-        return ("127.0.0.1", self.peer)
-
-    def close(self):
-        self.closed = True
-
-
-class Left:
-    def remaining(self):
-        return 5.0
-
-
-@pytest.fixture
-def dealt(pm2, story, sockets, monkeypatch):
-    """The daemon deals connections out to these pids in turn."""
-    pm2.add(count=2, exec_mode="cluster_mode")
-    made = story()
-    made.plan()
-    opened = []
-
-    def open_connection(_host, _port, _deadline):
-        opened.append(Connection(len(opened)))
-        return opened[-1]
-
-    def of(pids):
-        monkeypatch.setattr(_pm2_restart, "open_connection", open_connection)
-        sockets.accepted_by = lambda port, peer, workers: pids[peer % len(pids)]
-        return WorkerWatch(made, made.planned[0][1][1], None).connect, opened
-
-    return of
-
-
-def test_questions_go_to_the_worker_that_is_meant(dealt):
-    connect, opened = dealt([100, 100, 110])
-    assert connect("127.0.0.1", 3000, Left()) is opened[2]
-    assert [connection.closed for connection in opened] == [True, True, False]
-
-
-def test_a_worker_that_gets_no_connection_does_not_listen(dealt):
-    connect, opened = dealt([100])
-    with pytest.raises(ProbeFailure) as caught:
-        connect("127.0.0.1", 3000, Left())
-    assert caught.value.cause == "refused" and "none of 6 connections came to it" in caught.value.message
-    assert all(connection.closed for connection in opened)
-
-
-def test_a_connection_that_nobody_takes_is_not_waited_for_for_ever(dealt, pm2):
-    connect, _opened = dealt([None])
-    began = pm2.time
-    with pytest.raises(ProbeFailure):
-        connect("127.0.0.1", 3000, Left())
-    assert pm2.time - began <= 6.1
 
 
 # What the watch makes of what PM2 says
