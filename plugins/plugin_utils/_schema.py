@@ -211,14 +211,16 @@ def check_env_value(value):
 
 
 def check_text(value):
-    """A text that is written into nginx's configuration, where a word has less than 4,096 bytes."""
-    written = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "${gatehouse_dollar}")
+    """A text that is written into nginx's configuration."""
+    return _too_long(value.replace("$", "${gatehouse_dollar}"), "let a route with static serve a file")
+
+
+def _too_long(value, instead):
+    """nginx takes a word of less than 4,096 bytes. instead: what to do about a longer one."""
+    written = value.replace("\\", "\\\\").replace('"', '\\"')
     size = len(written.encode(errors="replace"))
     if size > LONGEST_TEXT:
-        return "takes %d bytes in nginx's configuration, and %d are the most: let a route with static serve a file" % (
-            size,
-            LONGEST_TEXT,
-        )
+        return "takes %d bytes in nginx's configuration, and %d are the most: %s" % (size, LONGEST_TEXT, instead)
     return None
 
 
@@ -273,7 +275,7 @@ def check_variables(value):
                 "has $%s, which is none of those in which no request can end the line ($request_uri, $host, $scheme, $http_NAME, "
                 "$arg_NAME, $cookie_NAME and the like)" % bare
             )
-    return None
+    return _too_long(value, "let the app send it")
 
 
 def check_redirect(value):

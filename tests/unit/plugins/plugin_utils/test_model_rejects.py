@@ -573,6 +573,11 @@ SITE_CASES = [
     (route(app="chat-api", cors={"origins": []}), ".routes[/].cors.origins", ["empty"]),
     (route(**{"return": 204}, cors={"origins": ["*"]}), ".routes[/].cors", ["an app, a url or a static"]),
     (route(app="chat-api", headers={"X": "a $"}), ".routes[/].headers.X", ["a $ that begins no variable"]),
+    (
+        route(app="chat-api", headers={"X": "$host" + '"' * 1998}),
+        ".routes[/].headers.X",
+        ["takes 4001 bytes", "the app"],
+    ),
     *(
         (
             {"routes": [{"path": "~ ^/(?P<tail>.*)$", "app": "chat-api", "headers": {"X": value}}]},
