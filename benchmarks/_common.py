@@ -21,6 +21,7 @@ class Health(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         body = json.dumps({"status": "healthy"}).encode()
         self.send_response(200)
+        self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
