@@ -8,7 +8,7 @@ apt-get install --quiet --yes --no-install-recommends caddy curl haproxy openssl
 systemctl stop haproxy caddy
 
 echo 127.0.0.1 bench.example.com >> /etc/hosts
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=bench.example.com \
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=bench.example.com -addext subjectAltName=DNS:bench.example.com \
     -keyout bench.key -out bench.pem
 cat bench.pem bench.key > both.pem
 chown caddy bench.key
