@@ -135,7 +135,8 @@ def check(each, side):
     if each.path == "/ws":
         return
     answer = f"cat /srv/bench{each.path}" if each.static else f"curl -sf http://127.0.0.1:8000{each.path}"
-    options = "--compressed" if each.compressed else ""
+    # Of gzip alone, as measure() asks: ours has brotli too.
+    options = "--compressed --header 'Accept-Encoding: gzip'" if each.compressed else ""
     shell(
         f"""
         curl -skf {options} -D /tmp/head -o /tmp/body --retry 20 --retry-delay 1 --retry-all-errors {address(each, side)}
