@@ -23,7 +23,7 @@ description:
   - With O(manager=pm2) the processes of a PM2 app are restarted. In cluster mode one more worker is started first. It must pass
     the gate, and serves while the others are restarted one after another, each gated. Each question of the gate is asked of the
     very worker that it is about. A worker is told to end with a connection of its own held, so that it hands back what it is
-    still dealt, also when it ends with its last connection. C(pm2 reload) is not used: it ends the old worker once PM2's
+    still dealt, also when it ends with its last connection. C(pm2 reload) is not used. It ends the old worker once PM2's
     C(listen_timeout) is over, ready or not, and what was dealt to a worker that ends is lost.
   - With O(manager=webhook) an app that is hosted elsewhere (Render, Railway, Vercel and their like) is deployed anew by its deploy hook.
     The hook is sent once, the hosting is asked for the deploy's end where it can be, and then the app must pass the gate at its
