@@ -163,6 +163,15 @@ def test_a_process_that_has_its_port_for_itself_is_no_cluster(pm2, story, cluste
     assert (pm2.told, clusters) == (["restart 0"], [])
 
 
+def test_a_worker_is_asked_itself_among_those_of_its_own_app(pm2, story):
+    pm2.add("other", exec_mode="cluster_mode")
+    pm2.add(count=2, exec_mode="cluster_mode")
+    made = story()
+    made.plan()
+    watch = WorkerWatch(made, made.planned[0][1][1], None)
+    assert watch.connect("::1", 3001, 5.0) == (("::1", 3001), 120, [110, 120])
+
+
 def test_an_app_that_is_slower_than_pm2s_patience_gets_the_time_that_the_gate_gives(pm2, story):
     pm2.add(count=2, exec_mode="cluster_mode", listen_timeout=3000, wait_ready=True)
     pm2.starts_in = 8.0
