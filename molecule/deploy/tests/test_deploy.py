@@ -81,18 +81,17 @@ def assert_whole(expected):
 
 
 @pytest.fixture
-def good():
-    """A test that asks for it begins with a release that is called good, and whole."""
-    if version() != "good":
-        run = deploy("good")
-        assert run.status == 0, run.text
-    assert_whole("good")
+def before():
+    """The version that serves when the test begins, and is whole. Each test takes versions of its own, so none has to be deployed for it."""
+    found = version()
+    assert_whole(found)
+    return found
 
 
 # A deploy
 
 
-@pytest.mark.usefixtures("good")
+@pytest.mark.usefixtures("before")
 def test_releases_take_turns_and_a_second_run_changes_nothing():
     for name in ("two", "three"):
         assert deploy(name).status == 0
@@ -101,7 +100,14 @@ def test_releases_take_turns_and_a_second_run_changes_nothing():
     assert (again.status, again.changed) == (0, [])
 
 
-@pytest.mark.usefixtures("good")
+def test_a_sealed_release_shares_no_file_with_the_cache_it_was_installed_from():
+    """uv would link them, and the seal gives a release's files to root: the next install could neither link nor replace them."""
+    assert int(shell("find /srv/shop/cache/uv -type f | wc -l")) > 50
+    assert shell("find /srv/shop/cache/uv -type f -not -user shop") == ""
+    assert shell("find /srv/shop/current/venv/lib -type f -links +1") == ""
+
+
+@pytest.mark.usefixtures("before")
 def test_one_at_a_time_in_place_the_others_serve():
     run = deploy("in-place", arguments=["--skip-tags", "verify"], strategy="restart")
     assert run.status == 0, run.text
@@ -111,7 +117,7 @@ def test_one_at_a_time_in_place_the_others_serve():
     for port in BLUE:
         assert f"shop@{port}.service: out of the rotation" in timeline
     assert_whole("in-place-2")
-    assert deploy("good", arguments=["--skip-tags", "verify"]).status == 0
+    assert deploy("side-by-side", arguments=["--skip-tags", "verify"]).status == 0
 
 
 SESSION = r"""
@@ -154,7 +160,7 @@ def session():
     process.kill()
 
 
-@pytest.mark.usefixtures("good")
+@pytest.mark.usefixtures("before")
 def test_a_websocket_outlives_the_switch_and_is_told_to_go_after_the_drain(session):
     run = deploy("with-session")
     assert run.status == 0, run.text
@@ -166,14 +172,13 @@ def test_a_websocket_outlives_the_switch_and_is_told_to_go_after_the_drain(sessi
     assert session.communicate(timeout=20) == ("1012\n", "")
 
 
-@pytest.mark.usefixtures("good")
-def test_a_release_that_fails_is_not_seen_by_anyone():
+def test_a_release_that_fails_is_not_seen_by_anyone(before):
     run = deploy(
         "bad", uvicorn={"target": "app.never_healthy:app"}, health={**MODEL["webapp_apps"][0]["health"], "timeout": 10}
     )
     assert (run.failure["cause"], run.failure["outcome"]) == ("unhealthy", "reverted")
     assert "went on serving, and is healthy" in run.failure["msg"]
-    assert_whole("good")
+    assert_whole(before)
 
 
 # Killed, and rebooted. Only the play is killed: what it had begun on the host goes on there, as it does when a connection is lost.
@@ -188,12 +193,11 @@ def at_task(name):
 TASKS = ["Stage the release", "Install the dependencies", "Import the target", "Seal the release", "List the units"]
 
 
-@pytest.mark.usefixtures("good")
-def test_a_deploy_killed_while_nothing_live_changes_leaves_nothing_that_disturbs_the_next():
+def test_a_deploy_killed_while_nothing_live_changes_leaves_nothing_that_disturbs_the_next(before):
     """One after another, so that each finds what those before it left behind; and then the host goes down too."""
     for task in TASKS:
         kill(INVENTORY, PROJECT / "site.yml", model("killed"), APPS_ALONE, at_task(task))
-        assert version() == ("killed" if task == TASKS[-1] else "good"), task
+        assert version() == ("killed" if task == TASKS[-1] else before), task
     reboot()
     assert version() == "killed"
     run = deploy("killed")
@@ -268,7 +272,7 @@ def wait_for_boot():
 # One at a time
 
 
-@pytest.mark.usefixtures("good")
+@pytest.mark.usefixtures("before")
 def test_a_lock_that_is_held_says_whose_it_is_and_how_to_break_it():
     """The first deploy is stopped in its gate, as if it were a slow one."""
     begun = time.monotonic()
@@ -300,23 +304,22 @@ def test_a_lock_that_is_held_says_whose_it_is_and_how_to_break_it():
 # Back, and what was
 
 
-@pytest.mark.usefixtures("good")
-def test_going_back_is_to_what_was_live_before_and_is_gated():
+def test_going_back_is_to_what_was_live_before_and_is_gated(before):
     first = live()
-    assert deploy("two").status == 0
-    two = live()
+    assert deploy("forward").status == 0
+    second = live()
     run = play("rollback.yml")
     assert run.status == 0, run.text
-    assert_whole("good")
-    assert play("rollback.yml", webapp_release=two).status == 0
-    assert_whole("two")
-    history = play("history.yml", webapp_between=[first, two])
-    assert f"* {two}" in history.text
+    assert_whole(before)
+    assert play("rollback.yml", webapp_release=second).status == 0
+    assert_whole("forward")
+    history = play("history.yml", webapp_between=[first, second])
+    assert f"* {second}" in history.text
     assert "environment VERSION: changed" in history.text
-    assert '"two"' not in history.text
+    assert '"forward"' not in history.text
 
 
-@pytest.mark.usefixtures("good")
+@pytest.mark.usefixtures("before")
 def test_an_unknown_release_is_refused_with_those_that_there_are():
     run = play("rollback.yml", webapp_release="0123456789ab")
     assert run.failure["cause"] == "no_release"
@@ -324,7 +327,7 @@ def test_an_unknown_release_is_refused_with_those_that_there_are():
     assert run.changed == []
 
 
-@pytest.mark.usefixtures("good")
+@pytest.mark.usefixtures("before")
 def test_there_is_nothing_to_go_back_to_before_the_second_release():
     shell("mv /srv/shop/current/passed.json /root/passed.json; cd /srv/shop/current; printf '{}' > passed.json")
     try:
@@ -335,18 +338,17 @@ def test_there_is_nothing_to_go_back_to_before_the_second_release():
         shell("mv /root/passed.json /srv/shop/current/passed.json")
 
 
-@pytest.mark.usefixtures("good")
-def test_of_old_releases_the_one_to_go_back_to_stays():
+def test_of_old_releases_the_one_to_go_back_to_stays(before):
     assert deploy("newest", keep_releases=2).status == 0
     assert len(shell("ls /srv/shop/releases").split()) == 2
     assert play("rollback.yml").status == 0
-    assert_whole("good")
+    assert_whole(before)
 
 
 # Before a deploy
 
 
-@pytest.mark.usefixtures("good")
+@pytest.mark.usefixtures("before")
 def test_migrations_run_once_for_a_release_and_their_failure_stops_the_deploy():
     count = ['echo "${VERSION}" >> /var/lib/shop/migrated']
     for _again in range(2):
@@ -361,15 +363,13 @@ def test_migrations_run_once_for_a_release_and_their_failure_stops_the_deploy():
     shell("rm /var/lib/shop/migrated")
 
 
-@pytest.mark.usefixtures("good")
-def test_a_migration_that_hangs_is_ended():
+def test_a_migration_that_hangs_is_ended(before):
     run = deploy("hangs", migrate=["sleep 100"], migrate_timeout=1)
     assert "took more than migrate_timeout, 1 s" in run.failure["msg"]
-    assert_whole("good")
+    assert_whole(before)
 
 
-@pytest.mark.usefixtures("good")
-def test_a_disk_too_full_for_a_build_is_seen_before_it():
+def test_a_disk_too_full_for_a_build_is_seen_before_it(before):
     shell("mkdir -p /srv/tiny/releases && mount -t tmpfs -o size=20m tmpfs /srv/tiny/releases")
     try:
         run = deploy("tiny", extra={"webapp_sites": []}, name="tiny", port=9000)
@@ -380,12 +380,11 @@ def test_a_disk_too_full_for_a_build_is_seen_before_it():
         shell("umount /srv/tiny/releases; rm -r /srv/tiny")
 
 
-@pytest.mark.usefixtures("good")
-def test_a_revision_that_does_not_exist_is_refused():
+def test_a_revision_that_does_not_exist_is_refused(before):
     shell(
         "git init -q /opt/source && cd /opt/source && git -c user.name=x -c user.email=x@x commit -qm x --allow-empty"
     )
     run = deploy("nowhere", source={"git": "/opt/source", "version": "v9"})
     assert "has no branch or tag named v9" in run.failure["msg"]
     assert not run.did(ACTIVATION)
-    assert_whole("good")
+    assert_whole(before)
