@@ -24,9 +24,11 @@ Without an argument, all of them. Logs are under .cache/logs. The last line coun
 WORKERS = 2
 PROGRESS_EVERY = 30
 TIMEOUT = 40 * 60
-# How long a part takes is remembered, so that the longest starts first; this is for those that never ran.
+# The longest part starts first: by what it took here, and where it never ran, by what it took where it was measured.
 DURATIONS = paths.CACHE / "durations.json"
-SANITY_SECONDS = 120
+COSTS = Path(__file__).with_name("costs.json")
+# Seconds that the whole may take.
+BUDGET = 50 * 60
 # ansible-test fetches this script to put pip into its virtual environments; Python brings all that is needed.
 PIP_BOOTSTRAP = """import subprocess
 import sys
@@ -193,22 +195,20 @@ def molecule_jobs(names):
     ]
 
 
-def expected(job, remembered):
-    """Seconds that a job will take: as remembered, else guessed from how much there is of it."""
-    if job.name in remembered:
-        return remembered[job.name]
-    kind, scenario = [*job.name.split(" ", 1), ""][:2]
-    if kind == "molecule":
-        files = (paths.ROOT / "molecule" / scenario).rglob("*")
-        return 60 + sum(path.stat().st_size for path in files if path.is_file()) / 200
-    return SANITY_SECONDS if kind == "sanity" else 0
-
-
 def read_durations():
+    """{part: seconds}, as measured here or, before that, as written in costs.json."""
+    known = json.loads(COSTS.read_text())
     try:
-        return json.loads(DURATIONS.read_text())
+        return {**known, **json.loads(DURATIONS.read_text())}
     except (OSError, ValueError):
-        return {}
+        return known
+
+
+def table(measured):
+    """What each part took, the longest first, and what all took together."""
+    rows = [*sorted(measured.items(), key=lambda row: -row[1]), ("added up", sum(measured.values()))]
+    width = max(len(name) for name, _elapsed in rows)
+    return "\n".join(f"  {name:<{width}}  {steps.seconds(elapsed):>13}" for name, elapsed in rows)
 
 
 class Runner:
@@ -218,13 +218,14 @@ class Runner:
         self.passed = 0
         self.failed = 0
         self.durations = read_durations()
+        self.measured = {}
         self.running = {}
         self.lock = threading.Lock()
         self.pool = concurrent.futures.ThreadPoolExecutor(WORKERS)
         self.futures = []
 
     def submit(self, jobs):
-        for job in sorted(jobs, key=lambda job: -expected(job, self.durations)):
+        for job in sorted(jobs, key=lambda job: -self.durations.get(job.name, 0)):
             self.futures.append(self.pool.submit(self.run, job))
 
     def run(self, job):
@@ -239,7 +240,7 @@ class Runner:
             self.running.pop(job.name, None)
             self.passed += passed
             self.failed += failed
-            self.durations[job.name] = round(elapsed, 1)
+            self.measured[job.name] = round(elapsed, 1)
         self.show(job, passed, failed, elapsed)
 
     def attempt(self, job, begin):
@@ -288,7 +289,7 @@ class Runner:
 
     def remember(self):
         DURATIONS.parent.mkdir(parents=True, exist_ok=True)
-        DURATIONS.write_text(json.dumps(self.durations, indent=2, sort_keys=True) + "\n")
+        DURATIONS.write_text(json.dumps({**self.durations, **self.measured}, indent=2, sort_keys=True) + "\n")
 
     def cancel(self):
         self.pool.shutdown(wait=False, cancel_futures=True)
@@ -339,16 +340,19 @@ def main(arguments):
         )
         heavy = [sanity_job()] if "sanity" in parts else []
         if "molecule" in parts:
+            begin = time.monotonic()
             try:
                 engine.ensure()
                 for suite in suites(names):
                     image.ensure(suite)
                 heavy += molecule_jobs(names)
+                runner.measured["engine and images"] = round(time.monotonic() - begin, 1)
             except steps.Failure as error:
                 steps.say(f"[molecule] no scenario can run: {error}")
                 runner.failed += len(names)
         runner.submit(heavy)
         runner.wait()
+        print(table(runner.measured))
     except KeyboardInterrupt:
         runner.cancel()
         raise

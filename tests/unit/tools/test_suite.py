@@ -1,8 +1,14 @@
 """Counting, and what a command line selects."""
 
+import json
+from pathlib import Path
+
 import pytest
+import yaml
 
 from testbed import paths, steps, suite
+
+ROOT = Path(__file__).resolve().parents[3]
 
 REPORT = '<testsuites><testsuite tests="{}" failures="{}" errors="{}" skipped="{}"/></testsuites>'
 
@@ -136,18 +142,52 @@ def test_a_scenario_is_a_folder_with_a_configuration(tmp_path, monkeypatch):
     assert suite.scenarios() == ["default", "ufw"]
 
 
-def test_a_job_takes_as_long_as_it_took():
-    (job,) = suite.molecule_jobs(["ufw"])
-    assert suite.expected(job, {"molecule ufw": 12.5}) == 12.5
+def test_a_part_is_expected_to_take_what_it_took_here_else_what_it_costs_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setattr(suite, "COSTS", tmp_path / "costs.json")
+    monkeypatch.setattr(suite, "DURATIONS", tmp_path / "durations.json")
+    suite.COSTS.write_text('{"molecule ufw": 300, "sanity": 100}')
+    assert suite.read_durations() == {"molecule ufw": 300, "sanity": 100}
+    suite.DURATIONS.write_text('{"molecule ufw": 12.5, "unit": 9}')
+    assert suite.read_durations() == {"molecule ufw": 12.5, "sanity": 100, "unit": 9}
 
 
-def test_a_larger_scenario_is_expected_to_take_longer(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
-    for name, size in (("small", 10), ("large", 5000)):
-        (tmp_path / "molecule" / name).mkdir(parents=True)
-        (tmp_path / "molecule" / name / "converge.yml").write_text("x" * size)
-    small, large = suite.molecule_jobs(["small", "large"])
-    assert suite.expected(large, {}) > suite.expected(small, {}) > 0
+def test_every_scenario_says_what_it_costs_and_the_whole_stays_in_its_budget():
+    costs = json.loads(suite.COSTS.read_text())
+    scenarios = {name.split(" ", 1)[1] for name in costs if name.startswith("molecule ")}
+    assert scenarios == set(suite.scenarios())
+    assert sum(costs.values()) / suite.WORKERS <= suite.BUDGET
+
+
+def test_the_table_begins_with_what_took_longest():
+    printed = suite.table({"unit": 20.0, "molecule deploy": 600.0, "lint": 3.5})
+    assert [line.split("  ")[1] for line in printed.splitlines()] == ["molecule deploy", "unit", "lint", "added up"]
+    assert printed.splitlines()[0].endswith("10 min 0 s")
+    assert printed.splitlines()[-1].endswith("10 min 24 s")
+
+
+def sequence(scenario):
+    """The steps of a scenario, as Molecule takes them."""
+    base, own = (
+        yaml.safe_load(path.read_text()) or {}
+        for path in (ROOT / ".config" / "molecule" / "config.yml", ROOT / "molecule" / scenario / "molecule.yml")
+    )
+    return own.get("scenario", {}).get("test_sequence") or base["scenario"]["test_sequence"]
+
+
+@pytest.mark.parametrize("step", ["idempotence", "side_effect"])
+@pytest.mark.parametrize(
+    "role", ["aws_ingress", "nginx_proxy", "pm2_app", "static_app", "tls_certificate", "ufw", "uvicorn_app"]
+)
+def test_a_second_run_and_check_mode_of_each_role_are_tested_somewhere(role, step):
+    """Not in every scenario: a run costs half a minute. The scenario of a role's name begins with a host on which it never ran."""
+    assert step in sequence(role)
+    converge = (ROOT / "molecule" / role / "converge.yml").read_text()
+    assert f"gatehouse.webapp.{role}" in converge or "site.yml" in converge
+
+
+@pytest.mark.parametrize("step", ["idempotence", "side_effect"])
+def test_a_second_run_and_check_mode_of_the_whole_site_are_tested(step):
+    assert step in sequence("default")
 
 
 @pytest.fixture
@@ -171,7 +211,8 @@ def test_a_runner_adds_up_and_shows_the_log_of_a_failure(runner, tmp_path, capsy
     assert (runner.passed, runner.failed) == (6, 1)
     assert "[many] 5 passed, 0 failed in" in printed
     assert "--- the end of bad.log\nwhy\n---" in printed
-    assert set(suite.read_durations()) == {"good", "bad", "many"}
+    assert set(json.loads(suite.DURATIONS.read_text())) >= {"good", "bad", "many"}
+    assert set(runner.measured) == {"good", "bad", "many"}
 
 
 def test_a_command_that_is_missing_counts_as_failed(runner, tmp_path, capsys):
