@@ -82,7 +82,7 @@ def assert_whole(expected):
 
 @pytest.fixture
 def before():
-    """The version that serves when the test begins, and is whole. Each test takes versions of its own, so none has to be deployed for it."""
+    """The version that serves when the test begins, and is whole. Each test takes versions of its own, so none is deployed for it alone."""
     found = version()
     assert_whole(found)
     return found
