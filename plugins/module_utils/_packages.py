@@ -33,6 +33,8 @@ NO_LISTS = {"lock", "partial", "auxfiles"}
 LOOK_SECONDS = 60
 INSTALL_SECONDS = 3600
 SHOWN_LINES = 8
+# What to type where apt-get has failed, by the failure's cause.
+NEXT = {"update_failed": "apt-get update", "install_failed": "dpkg --audit; apt-get --fix-broken install"}
 NONINTERACTIVE = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l"}
 # A configuration file that somebody has changed stays as it is.
 INSTALL = (
@@ -246,9 +248,7 @@ def _failure(what: str, cause: str, printed: str) -> GatehouseError:
             "apt-cache search %s" % name,
         )
     lines = [line for line in printed.splitlines() if line.startswith(("E:", "W:", "dpkg:"))] or printed.splitlines()
-    return GatehouseError(
-        "\n".join([what + ":", *lines[-SHOWN_LINES:]]), cause, "dpkg --audit; apt-get --fix-broken install"
-    )
+    return GatehouseError("\n".join([what + ":", *lines[-SHOWN_LINES:]]), cause, NEXT[cause])
 
 
 def _names(installed: list[Installed]) -> set[str]:

@@ -233,7 +233,7 @@ def test_what_apt_says_of_another_failure_is_shown():
     host = SmallHost(answers=[broken, (0, "", ""), broken])
     with pytest.raises(GatehouseError, match="dpkg was interrupted") as failure:
         host.install(["sl"])
-    assert failure.value.cause == "install_failed"
+    assert (failure.value.cause, failure.value.hint) == ("install_failed", "dpkg --audit; apt-get --fix-broken install")
     assert "Reading package lists" not in str(failure.value)
 
 
@@ -244,7 +244,7 @@ def test_lists_that_cannot_be_fetched_are_told():
     )
     with pytest.raises(GatehouseError, match="does not have a Release file") as failure:
         host.install(["sl"])
-    assert failure.value.cause == "update_failed"
+    assert (failure.value.cause, failure.value.hint) == ("update_failed", "apt-get update")
     assert host.lists.fetched == 0
 
 
