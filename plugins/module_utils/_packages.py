@@ -71,23 +71,24 @@ def parse_installed(text: str) -> list[Installed]:
     return found
 
 
-def check_requests(requests: list[str]) -> None:
-    """Refuse what is no package: apt-get would take it for an option or an expression."""
-    for request in requests:
-        if not REQUEST.match(request):
-            raise GatehouseError(
-                "%r is not the name of a package. Write it as nginx, nginx=1.22.* or nginx/bookworm-backports"
-                % request,
-                "bad_name",
-            )
+def parse_request(request: str) -> tuple[str, str | None, str | None]:
+    """(name, architecture, version) of a package asked for. A suite only chooses where a missing one comes from.
+
+    What is no package is refused: apt-get would take it for an option or an expression.
+    """
+    parts = REQUEST.match(request)
+    if parts is None:
+        raise GatehouseError(
+            "%r is not the name of a package. Write it as nginx, nginx=1.22.* or nginx/bookworm-backports" % request,
+            "bad_name",
+        )
+    name, _separator, architecture = parts.group("name").partition(":")
+    return name, architecture or None, parts.group("version")
 
 
 def is_installed(request: str, installed: list[Installed]) -> bool:
-    """Whether dpkg has what was asked for; a suite (nginx/bookworm-backports) only chooses where a missing one comes from."""
-    parts = REQUEST.match(request)
-    assert parts is not None, request
-    name, _separator, architecture = parts.group("name").partition(":")
-    version = parts.group("version")
+    """Whether dpkg has what was asked for."""
+    name, architecture, version = parse_request(request)
     for package in installed:
         if package.name == name and (not architecture or package.architecture in (None, architecture)):
             return version is None or fnmatch.fnmatchcase(package.version, version)

@@ -77,7 +77,7 @@ hint:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
-from ansible_collections.gatehouse.webapp.plugins.module_utils._packages import Packages, check_requests
+from ansible_collections.gatehouse.webapp.plugins.module_utils._packages import Packages, parse_request
 
 ARGUMENTS = dict(
     names=dict(type="list", elements="str", required=True),
@@ -88,7 +88,8 @@ ARGUMENTS = dict(
 
 
 def install_missing(packages, names, optional, check_mode):
-    check_requests(names + optional)
+    for name in names + optional:
+        parse_request(name)
     missing = packages.missing(names + optional)
     if not missing:
         return {"changed": False, "missing": [], "installed": []}
