@@ -22,7 +22,7 @@ REQUEST = re.compile(
     r"^(?P<name>[a-z0-9][a-z0-9+.-]*(?::[a-z0-9-]+)?)(?:=(?P<version>[^\s=/]+)|/(?P<suite>[^\s=/]+))?\Z"
 )
 STATE_FORMAT = "${binary:Package}\\t${Version}\\t${db:Status-Status}\\t${Provides}\\n"
-LOCKED = re.compile(r"Could not get lock (?P<file>[^\s,]+?)\.? |Unable to (?:acquire the dpkg frontend lock|lock)")
+LOCKED = re.compile(r"Could not get lock \S+ |Unable to (?:acquire the dpkg frontend lock|lock)")
 HELD_BY = re.compile(r"held by process (?P<pid>\d+)(?: \((?P<name>[^)]*)\))?")
 UNKNOWN = re.compile(r"Unable to locate package (\S+)|Package '?(\S+?)'? has no installation candidate")
 LISTS = "/var/lib/apt/lists"

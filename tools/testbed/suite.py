@@ -27,8 +27,6 @@ TIMEOUT = 40 * 60
 # The longest part starts first: by what it took here, and where it never ran, by what it took where it was measured.
 DURATIONS = paths.CACHE / "durations.json"
 COSTS = Path(__file__).with_name("costs.json")
-# Seconds that the whole may take.
-BUDGET = 50 * 60
 # ansible-test fetches this script to put pip into its virtual environments; Python brings all that is needed.
 PIP_BOOTSTRAP = """import subprocess
 import sys
@@ -196,12 +194,16 @@ def molecule_jobs(names):
 
 
 def read_durations():
-    """{part: seconds}, as measured here or, before that, as written in costs.json."""
-    known = json.loads(COSTS.read_text())
+    """{part: seconds}, as measured here."""
     try:
-        return {**known, **json.loads(DURATIONS.read_text())}
+        return json.loads(DURATIONS.read_text())
     except (OSError, ValueError):
-        return known
+        return {}
+
+
+def expected_durations():
+    """The same, and for what never ran here what costs.json says."""
+    return {**json.loads(COSTS.read_text()), **read_durations()}
 
 
 def table(measured):
@@ -217,7 +219,7 @@ class Runner:
     def __init__(self):
         self.passed = 0
         self.failed = 0
-        self.durations = read_durations()
+        self.expected = expected_durations()
         self.measured = {}
         self.running = {}
         self.lock = threading.Lock()
@@ -225,7 +227,7 @@ class Runner:
         self.futures = []
 
     def submit(self, jobs):
-        for job in sorted(jobs, key=lambda job: -self.durations.get(job.name, 0)):
+        for job in sorted(jobs, key=lambda job: -self.expected.get(job.name, 0)):
             self.futures.append(self.pool.submit(self.run, job))
 
     def run(self, job):
@@ -289,7 +291,7 @@ class Runner:
 
     def remember(self):
         DURATIONS.parent.mkdir(parents=True, exist_ok=True)
-        DURATIONS.write_text(json.dumps({**self.durations, **self.measured}, indent=2, sort_keys=True) + "\n")
+        DURATIONS.write_text(json.dumps({**read_durations(), **self.measured}, indent=2, sort_keys=True) + "\n")
 
     def cancel(self):
         self.pool.shutdown(wait=False, cancel_futures=True)

@@ -9,6 +9,8 @@ import yaml
 from testbed import paths, steps, suite
 
 ROOT = Path(__file__).resolve().parents[3]
+# Seconds that the whole suite may take, as CONTRIBUTING.md says.
+BUDGET = 50 * 60
 
 REPORT = '<testsuites><testsuite tests="{}" failures="{}" errors="{}" skipped="{}"/></testsuites>'
 
@@ -146,16 +148,16 @@ def test_a_part_is_expected_to_take_what_it_took_here_else_what_it_costs_elsewhe
     monkeypatch.setattr(suite, "COSTS", tmp_path / "costs.json")
     monkeypatch.setattr(suite, "DURATIONS", tmp_path / "durations.json")
     suite.COSTS.write_text('{"molecule ufw": 300, "sanity": 100}')
-    assert suite.read_durations() == {"molecule ufw": 300, "sanity": 100}
+    assert suite.expected_durations() == {"molecule ufw": 300, "sanity": 100}
     suite.DURATIONS.write_text('{"molecule ufw": 12.5, "unit": 9}')
-    assert suite.read_durations() == {"molecule ufw": 12.5, "sanity": 100, "unit": 9}
+    assert suite.expected_durations() == {"molecule ufw": 12.5, "sanity": 100, "unit": 9}
 
 
 def test_every_scenario_says_what_it_costs_and_the_whole_stays_in_its_budget():
     costs = json.loads(suite.COSTS.read_text())
     scenarios = {name.split(" ", 1)[1] for name in costs if name.startswith("molecule ")}
     assert scenarios == set(suite.scenarios())
-    assert sum(costs.values()) / suite.WORKERS <= suite.BUDGET
+    assert sum(costs.values()) / suite.WORKERS <= BUDGET
 
 
 def test_the_table_begins_with_what_took_longest():
@@ -211,7 +213,7 @@ def test_a_runner_adds_up_and_shows_the_log_of_a_failure(runner, tmp_path, capsy
     assert (runner.passed, runner.failed) == (6, 1)
     assert "[many] 5 passed, 0 failed in" in printed
     assert "--- the end of bad.log\nwhy\n---" in printed
-    assert set(json.loads(suite.DURATIONS.read_text())) >= {"good", "bad", "many"}
+    assert set(suite.read_durations()) == {"good", "bad", "many"}
     assert set(runner.measured) == {"good", "bad", "many"}
 
 
