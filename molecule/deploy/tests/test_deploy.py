@@ -54,7 +54,9 @@ def shell(text):
 def version():
     """What the site answers now, asked from outside."""
     address = shell("hostname -I").split()[0]
-    return requests.get(f"http://{address}/health", timeout=5).json()["version"]
+    answer = requests.get(f"http://{address}/health", timeout=5)
+    assert answer.ok, (answer.status_code, answer.text, shell("tail --lines 5 /var/log/nginx/error.log"))
+    return answer.json()["version"]
 
 
 def live():
@@ -267,6 +269,23 @@ def wait_for_boot():
             return
         time.sleep(0.1)
     raise AssertionError("the host did not come up again, or does not serve")
+
+
+@pytest.mark.usefixtures("before")
+def test_whichever_instance_is_the_only_one_that_listens_gets_the_request():
+    """As after a boot in the middle of a switch, when both sets start and any of them may be the first."""
+    live_ports = GREEN if shell("ls /srv/shop/current/green") else BLUE
+    names = " ".join(f"shop@{port}" for port in live_ports)
+    shell(f"mkdir -p /tmp/alone && echo well > /tmp/alone/health && systemctl stop {names}")
+    answers = {}
+    for port in BLUE + GREEN:
+        shell(f"systemd-run --quiet --unit alone python3 -m http.server --bind 127.0.0.1 --directory /tmp/alone {port}")
+        shell(f"until curl --silent --fail http://127.0.0.1:{port}/health; do sleep 0.05; done")
+        # Each worker of nginx starts with another instance.
+        answers[port] = {inside("curl", "--silent", "--fail", "http://127.0.0.1/health").stdout for _ in range(12)}
+        shell("systemctl stop alone")
+    shell(f"systemctl start {names} && until curl --silent --fail http://127.0.0.1/health; do sleep 0.05; done")
+    assert answers == {port: {"well\n"} for port in BLUE + GREEN}
 
 
 # One at a time
