@@ -282,7 +282,9 @@ def test_whichever_instance_is_the_only_one_that_listens_gets_the_request():
         shell(f"systemd-run --quiet --unit alone python3 -m http.server --bind 127.0.0.1 --directory /tmp/alone {port}")
         shell(f"until curl --silent --fail http://127.0.0.1:{port}/health; do sleep 0.05; done")
         # Each worker of nginx starts with another instance.
-        answers[port] = {inside("curl", "--silent", "--fail", "http://127.0.0.1/health").stdout for _ in range(12)}
+        answers[port] = {
+            inside("curl", "--silent", "--fail", "http://127.0.0.1/health").stdout for _attempt in range(12)
+        }
         shell("systemctl stop alone")
     shell(f"systemctl start {names} && until curl --silent --fail http://127.0.0.1/health; do sleep 0.05; done")
     assert answers == {port: {"well\n"} for port in BLUE + GREEN}
