@@ -1,6 +1,7 @@
 """Deploys that lose nothing, and what is left of those that are killed: the site must serve the old or the new release, whole."""
 
 import copy
+import functools
 import json
 import os
 import re
@@ -70,10 +71,20 @@ def units():
     return running, enabled, shell("ls /etc/systemd/system | grep ^shop@").split()
 
 
+def live_ports():
+    """The ports of the set that serves."""
+    return GREEN if shell("ls /srv/shop/current/green") else BLUE
+
+
+def ports_beside():
+    """The ports of the other set, on which a release is started beside the live one."""
+    return BLUE if live_ports() == GREEN else GREEN
+
+
 def assert_whole(expected):
     """The site serves this release, and nothing of any other is left running or to be started."""
     assert version() == expected
-    ports = GREEN if shell("ls /srv/shop/current/green") else BLUE
+    ports = live_ports()
     names = [f"shop@{port}.service" for port in ports]
     assert units() == (names, names, names)
     for name in names:
@@ -238,8 +249,7 @@ def test_a_release_that_goes_live_and_is_stopped_at_any_moment_leaves_the_site_w
         assert play("rollback.yml", webapp_release=two_releases["left"]).status == 0
         old = "left"
     new = next(name for name in two_releases if name != old)
-    sets = [GREEN[0], BLUE[0]] if shell("ls /srv/shop/current/green") else [BLUE[0], GREEN[0]]
-    known = "BEFORE=%s OLD=%d NEW=%d; " % (shell("readlink -f /srv/shop/current"), *sets)
+    known = "BEFORE=%s OLD=%d NEW=%d; " % (shell("readlink -f /srv/shop/current"), live_ports()[0], ports_beside()[0])
     going = {**MODEL, "webapp_release": two_releases[new]}
     kill(
         INVENTORY,
@@ -261,32 +271,42 @@ def reboot():
     wait_for_boot()
 
 
+def serves(port=80):
+    return inside("curl", "--silent", "--fail", f"http://127.0.0.1:{port}/health").returncode == 0
+
+
 def wait_for_boot():
+    # The instances have started by then; their port opens a moment later.
+    wait_until(
+        lambda: inside("systemctl", "is-system-running").stdout.strip() in ("running", "degraded") and serves(),
+        "the host did not come up again, or does not serve",
+    )
+
+
+def wait_until(true, otherwise):
     for _attempt in range(300):
-        booted = inside("systemctl", "is-system-running").stdout.strip() in ("running", "degraded")
-        # The instances have started by then; their port opens a moment later.
-        if booted and inside("curl", "--silent", "--fail", "http://127.0.0.1/health").returncode == 0:
+        if true():
             return
         time.sleep(0.1)
-    raise AssertionError("the host did not come up again, or does not serve")
+    raise AssertionError(otherwise)
 
 
 @pytest.mark.usefixtures("before")
 def test_whichever_instance_is_the_only_one_that_listens_gets_the_request():
     """As after a boot in the middle of a switch, when both sets start and any of them may be the first."""
-    live_ports = GREEN if shell("ls /srv/shop/current/green") else BLUE
-    names = " ".join(f"shop@{port}" for port in live_ports)
+    names = " ".join(f"shop@{port}" for port in live_ports())
     shell(f"mkdir -p /tmp/alone && echo well > /tmp/alone/health && systemctl stop {names}")
     answers = {}
     for port in BLUE + GREEN:
         shell(f"systemd-run --quiet --unit alone python3 -m http.server --bind 127.0.0.1 --directory /tmp/alone {port}")
-        shell(f"until curl --silent --fail http://127.0.0.1:{port}/health; do sleep 0.05; done")
+        wait_until(functools.partial(serves, port), f"nothing listens on port {port}")
         # Each worker of nginx starts with another instance.
         answers[port] = {
             inside("curl", "--silent", "--fail", "http://127.0.0.1/health").stdout for _attempt in range(12)
         }
         shell("systemctl stop alone")
-    shell(f"systemctl start {names} && until curl --silent --fail http://127.0.0.1/health; do sleep 0.05; done")
+    shell(f"systemctl start {names}")
+    wait_until(serves, "the site does not serve again")
     assert answers == {port: {"well\n"} for port in BLUE + GREEN}
 
 
@@ -303,7 +323,7 @@ def test_a_lock_that_is_held_says_whose_it_is_and_how_to_break_it():
         start_new_session=True,
     )
     try:
-        other = BLUE[0] if shell("ls /srv/shop/current/green") else GREEN[0]
+        other = ports_beside()[0]
         while inside("systemctl", "is-active", f"shop@{other}").returncode:
             time.sleep(0.05)
         os.killpg(first.pid, signal.SIGSTOP)
