@@ -44,13 +44,18 @@ def redact(text):
     text = _KEY_BLOCK.sub(MASK, text)
     text = _HEADER.sub(r"\1\2" + MASK, text)
     text = _SCHEME.sub(r"\1\2" + MASK, text)
-    text = _IN_URL.sub(r"\1" + MASK + "@", text)
+    text = redact_logins(text)
     text = _SETTING.sub(_setting, text)
     text = _ARGUMENT.sub(r"\1" + MASK, text)
     text = _IN_DSN.sub(r"\1:" + MASK + "@", text)
     text = _JWT.sub(MASK, text)
     text = _KNOWN.sub(MASK, text)
     return _RUN.sub(_run, text)
+
+
+def redact_logins(text):
+    """The text with no password in an address."""
+    return _IN_URL.sub(r"\1" + MASK + "@", text)
 
 
 def _setting(match):

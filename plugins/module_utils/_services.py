@@ -7,6 +7,7 @@ Sources: systemctl(1), org.freedesktop.systemd1(5), systemd.exec(5) for the form
 
 from __future__ import annotations
 
+import os
 import re
 from collections import namedtuple
 
@@ -136,6 +137,25 @@ class Masker:
         for value, name in self._secrets:
             text = text.replace(value, "<%s>" % name)
         return text
+
+
+def take_variables(module, option):
+    """A module's parameters; of the variables in this option Ansible shows the names alone from then on.
+
+    It would also hide each `1` of a result because some variable is 1, and each path because one is the HOME, so it is told to forget
+    short values and paths.
+    """
+    params = dict(module.params)
+    module.params[option] = sorted(params[option] or {})
+    module.no_log_values = {
+        value for value in module.no_log_values if len(value) >= Masker.SHORTEST and not is_path(value)
+    }
+    return params
+
+
+def is_path(value):
+    """Whether a variable's value is a path on this host, or a list of them, as HOME and PATH have."""
+    return value.startswith("/") and os.path.lexists(value.split(":")[0])
 
 
 class Systemd:

@@ -213,7 +213,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.module_utils._pm2 import Pm2, account
 from ansible_collections.gatehouse.webapp.plugins.module_utils._pm2_app import Pm2App, wanted
-from ansible_collections.gatehouse.webapp.plugins.module_utils._services import Masker
+from ansible_collections.gatehouse.webapp.plugins.module_utils._services import take_variables
 
 ARGUMENTS = dict(
     name=dict(type="str", required=True),
@@ -247,17 +247,6 @@ def app(params):
     return Pm2App(params["name"], params["state"], definition, params["instances"], manager)
 
 
-def take_env(module):
-    """The parameters, of which Ansible shows no variable any more.
-
-    It would also hide each `1` of a result because some variable is 1, so it is told to forget the short values.
-    """
-    params = dict(module.params)
-    module.params["env"] = sorted(params["env"] or {})
-    module.no_log_values = {value for value in module.no_log_values if len(value) >= Masker.SHORTEST}
-    return params
-
-
 def main():
     module = AnsibleModule(
         argument_spec=ARGUMENTS,
@@ -266,7 +255,7 @@ def main():
         mutually_exclusive=[("script", "npm")],
         supports_check_mode=True,
     )
-    params = take_env(module)
+    params = take_variables(module, "env")
     try:
         declared = app(params)
         declared.plan()

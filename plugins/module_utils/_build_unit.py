@@ -1,0 +1,253 @@
+# Copyright (c) 2026, the gatehouse.webapp authors
+# MIT License (see LICENSE or https://opensource.org/license/mit)
+"""A step of a release's making, run by the build's user in a transient unit that ends with all that it started.
+
+The unit has the app's sandbox, writes to the folders that it is given and to a /tmp of its own, and uses the network whatever the app
+may. Sources: systemd-run(1), systemd.exec(5), systemd.resource-control(5).
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+from ansible_collections.gatehouse.webapp.plugins.module_utils import _commands, _unpack
+from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
+
+# Where root keeps what a unit is given for as long as it runs.
+GIVEN = "/run/gatehouse/build"
+
+# The home of the users that build, root's and empty. In one of their own they could let in whoever has a key, or have a manager of units
+# started for them, and be out of the unit.
+HOME = "/run/gatehouse/home"
+
+# By these a program could ask others to run something for it.
+HIDDEN = ("-/run/dbus", "-/run/systemd/private", "-/run/user")
+
+# Seconds for which the last lines are waited for after the command has ended, and for systemd-run after its time is over.
+PATIENCE = 10
+
+# Lines of output that are kept, and characters of a line.
+LINES = 200
+LINE = 2000
+
+# The app's own limits are for the app. The kernel ends a build before it ends an app, and a build can't use up the host's processes.
+# What a build leaves behind is killed at once: waiting for it to end by itself would make a failure of a build that was none.
+LIMITS = {"KillSignal": "SIGKILL", "LimitNOFILE": "65536", "OOMScoreAdjust": "500", "TasksMax": "4096"}
+
+# Of the app's sandbox, what is about its own folders and its network. A build has others.
+APP_ALONE = ("IPAddressAllow", "IPAddressDeny", "ReadWritePaths", "StateDirectory", "UMask")
+
+# Directives that systemd-run refuses where systemd is older than this.
+SINCE = {"ProtectProc": 247, "ProcSubset": 247}
+
+# Seconds in which a source must be unpacked.
+UNPACKING = 600
+
+# What terminals take for colours and the place of the cursor. Source: ECMA-48.
+COLOUR = re.compile("\x1b\\[[0-?]*[ -/]*[@-~]")
+
+# The status of what did not end in its time, as timeout(1) has it.
+TIMED_OUT = 124
+
+Done = collections.namedtuple("Done", "status output lines")
+"""status: the program's own, or TIMED_OUT.   output: the last lines of its standard output, as text.
+lines: the last ones of both its outputs, in the order in which they came."""
+
+
+class BuildUnit:
+    """app: its name.   user: the build's.   sandbox: {directive: value} of the app's unit."""
+
+    def __init__(self, app, user, sandbox, run=_commands.run, given=GIVEN):
+        self.name = "gatehouse-build-%s.service" % app
+        self._user = user
+        self._sandbox = sandbox
+        self._run = run
+        self.given = os.path.join(given, app)
+        self._home = os.path.join(os.path.dirname(given), os.path.basename(HOME))
+
+    def end(self):
+        """End what still goes on there: a unit outlives the play that began it."""
+        self._run(["systemctl", "kill", "--signal=KILL", self.name], 10)
+        self._run(["systemctl", "stop", self.name], 30)
+        self._run(["systemctl", "reset-failed", self.name], 10)
+
+    def command(self, argv, folder, seconds, writable=(), mounts=(), hidden=(), files=(), variables=None):
+        """The command line that runs argv there.
+
+        folder: where it works.   writable: the folders that it may write.
+        mounts: (path on the host, where it sees that); it may write them too.   hidden: folders that it can't even see.
+        files: environment files; of one variable the last file's value counts.   variables: those that no file has; everybody on the
+        host can read them.
+        """
+        sandbox = dict(self._sandbox, **({"ProtectHome": "tmpfs"} if mounts else {}))
+        properties = [item for item in sandbox.items() if item[0] not in APP_ALONE and self._known(item[0])]
+        properties += [("User", self._user), ("Group", self._user), ("WorkingDirectory", folder)]
+        properties += [("ReadWritePaths", path) for path in writable]
+        properties += [("BindPaths", "%s:%s" % pair) for pair in mounts]
+        properties += [("InaccessiblePaths", path) for path in (*HIDDEN, *hidden)]
+        properties += [("RuntimeMaxSec", "%.3f" % seconds), ("UMask", "0027"), *LIMITS.items()]
+        properties += [("EnvironmentFile", path) for path in files]
+        return [
+            *("systemd-run", "--quiet", "--wait", "--pipe", "--collect", "--service-type=exec", "--unit=" + self.name),
+            *("--property=%s=%s" % pair for pair in properties),
+            *("--setenv=%s=%s" % pair for pair in sorted((variables or {}).items())),
+            "--",
+            # systemd puts variables into a command by itself: $$ is its way to write a $.
+            *(word.replace("$", "$$") for word in argv),
+        ]
+
+    def _known(self, directive):
+        return directive not in SINCE or self._version() >= SINCE[directive]
+
+    def _version(self):
+        _status, output, _messages = self._run(["systemctl", "--version"], 10)
+        found = re.match(r"systemd (\d+)", output)
+        return int(found.group(1)) if found else 0
+
+    def run(self, argv, folder, seconds, environment=None, stdin=None, clock=time.monotonic, **options):
+        """Run argv to its end. Returns a Done.
+
+        environment: variables that may be secret; they count before those of the files.   stdin: an open file, or None.
+        options: those of command().
+        """
+        self.end()
+        with self._kept(environment or {}) as own:
+            options["files"] = [*options.get("files", ()), own]
+            command = self.command(argv, folder, seconds, **options)
+            started = clock()
+            done = _stream(command, stdin, seconds + PATIENCE)
+        if done.status and clock() - started >= seconds:
+            done = done._replace(status=TIMED_OUT)
+        return done
+
+    def unpack(self, archive, folder, strip):
+        """Fill the folder, the build's user's own, from an open archive. strip: see _unpack."""
+        program = _unpack.__loader__.get_source(_unpack.__name__)
+        program = program.decode("utf-8") if isinstance(program, bytes) else program  # by Ansible's own loader
+        python = shutil.which("python3", path=_commands.PATH) or sys.executable
+        argv = [python, "-I", "-c", program, *(["--strip"] if strip else [])]
+        done = self.run(argv, folder, UNPACKING, stdin=archive, writable=[folder])
+        if done.status:
+            told = "; ".join(done.lines[-3:]) or (
+                "it took more than %d s" % UNPACKING if done.status == TIMED_OUT else "no reason told"
+            )
+            raise GatehouseError(
+                "the source can't be unpacked: %s" % told,
+                cause="bad_source",
+                hint="pack it anew: tar --create --gzip --file source.tar.gz --directory FOLDER .",
+            )
+
+    def lay_out(self):
+        """Make the folder of what the unit is given. Root alone can enter it, and the folder of those of all apps. And the home."""
+        os.makedirs(self._home, mode=0o755, exist_ok=True)
+        os.makedirs(os.path.dirname(self.given), exist_ok=True)
+        os.chmod(os.path.dirname(self.given), 0o700)
+        os.makedirs(self.given, mode=0o700, exist_ok=True)
+
+    @contextlib.contextmanager
+    def _kept(self, environment):
+        """A file with these variables that root alone can read, for as long as they are needed."""
+        self.lay_out()
+        handle, path = tempfile.mkstemp(prefix="env-", dir=self.given)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(environment_file(environment))
+            yield path
+        finally:
+            os.unlink(path)
+
+
+def environment_file(variables):
+    """The variables in the form of systemd's EnvironmentFile=. Source: systemd.exec(5)."""
+    return "".join(
+        '%s="%s"\n' % (name, re.sub(r'([\\"`$])', r"\\\1", str(value))) for name, value in sorted(variables.items())
+    )
+
+
+def build_account(name, app, run=_commands.run, find=pwd.getpwnam):
+    """The (uid, gid) of the user that builds an app, which is made where it is missing. One of somebody else's is refused."""
+    comment = "gatehouse build of %s" % app
+    try:
+        entry = find(name)
+    except KeyError:
+        command = ["useradd", "--system", "--comment", comment, "--home-dir", HOME, "--no-create-home"]
+        status, _output, messages = run([*command, "--shell", "/usr/sbin/nologin", name], 60)
+        if status:
+            raise GatehouseError(
+                "the user %s, who is to build %s, can't be made: %s" % (name, app, messages.strip()),
+                cause="no_user",
+                hint=" ".join(command) + " " + name,
+            ) from None
+        entry = find(name)
+    if entry.pw_gecos != comment:
+        raise GatehouseError(
+            "there is a user %s already, who is none that builds %s (its comment is %r): everything that it runs would be ended"
+            % (name, app, entry.pw_gecos),
+            cause="no_user",
+            hint="give the app another name, or that user",
+        )
+    return entry.pw_uid, entry.pw_gid
+
+
+def printable(line):
+    """A line of output without what a terminal would obey; colours go, other control characters are told by their numbers."""
+    line = COLOUR.sub("", line)
+    return "".join(letter if letter.isprintable() or letter == "\t" else "\\x%02x" % ord(letter) for letter in line)
+
+
+def parse_environment(text):
+    """{name: value} of what environment_file() has written, or the role's template of the app's environment."""
+    return {
+        name: re.sub(r"\\(.)", r"\1", value, flags=re.S)
+        for name, value in re.findall(r'^(\w+)="((?:\\.|[^"\\])*)"$', text, re.M | re.S)
+    }
+
+
+def _stream(command, stdin, seconds):
+    """Run a command and keep the last lines of what it prints: a build may print without end.
+
+    What it prints ends with it: somebody else to whom the build has passed its output could keep that open for ever.
+    """
+    both, own = collections.deque(maxlen=LINES), collections.deque(maxlen=LINES)
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL if stdin is None else stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(os.environ, LC_ALL="C", PATH=_commands.PATH),
+        )
+    except OSError as error:
+        raise GatehouseError("%s can't be run: %s" % (command[0], error), cause="no_systemd") from None
+
+    def read(stream, *kept):
+        for line in iter(lambda: stream.readline(LINE), b""):
+            text = printable(line.decode("utf-8", "replace").rstrip("\r\n"))
+            for one in kept:
+                one.append(text)
+
+    readers = [
+        threading.Thread(target=read, args=(process.stdout, both, own), daemon=True),
+        threading.Thread(target=read, args=(process.stderr, both), daemon=True),
+    ]
+    for reader in readers:
+        reader.start()
+    try:
+        status = process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        status = TIMED_OUT
+    for reader in readers:
+        reader.join(PATIENCE)
+    return Done(status, "\n".join(list(own)), list(both))

@@ -1,0 +1,260 @@
+"""The unit of a build: its command line as text, and what is kept of what it prints. systemd is not asked."""
+
+import functools
+import os
+import pathlib
+import socket
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from ansible_collections.gatehouse.webapp.plugins.module_utils import _build_unit
+from ansible_collections.gatehouse.webapp.plugins.module_utils._build_unit import TIMED_OUT, BuildUnit, Done
+from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
+
+SANDBOX = {
+    "ProtectSystem": "strict",
+    "ProtectProc": "invisible",
+    "IPAddressDeny": "any",
+    "IPAddressAllow": "localhost",
+    "ReadWritePaths": "/var/lib/other",
+    "UMask": "0077",
+}
+
+
+class Systemd:
+    """What systemctl would say, and what it was told."""
+
+    def __init__(self, version=252):
+        self.version = version
+        self.told = []
+
+    def __call__(self, argv, seconds):
+        self.told.append(argv[1:])
+        return 0, "systemd %d (%d.1)\n+PAM" % (self.version, self.version), ""
+
+
+@pytest.fixture
+def unit(tmp_path):
+    return BuildUnit("shop", "shop-build", SANDBOX, Systemd(), str(tmp_path / "given"))
+
+
+def properties(command):
+    found = {}
+    for word in command:
+        if word.startswith("--property="):
+            name, _equals, value = word[len("--property=") :].partition("=")
+            found.setdefault(name, []).append(value)
+    return found
+
+
+def test_it_works_as_the_build_s_user_and_writes_where_it_may(unit):
+    command = unit.command(
+        ["make", "$HOME"],
+        "/r/src",
+        9.5,
+        writable=["/r/src", "/r/venv"],
+        mounts=[("/given/home", "/cache")],
+        hidden=["/hidden"],
+    )
+    found = properties(command)
+    assert found["User"] == found["Group"] == ["shop-build"]
+    assert found["WorkingDirectory"] == ["/r/src"]
+    assert found["ReadWritePaths"] == ["/r/src", "/r/venv"]
+    assert found["BindPaths"] == ["/given/home:/cache"]
+    assert found["InaccessiblePaths"] == ["-/run/dbus", "-/run/systemd/private", "-/run/user", "/hidden"]
+    assert found["RuntimeMaxSec"] == ["9.500"]
+    assert command[command.index("--") + 1 :] == ["make", "$$HOME"]
+
+
+def test_it_has_the_app_s_sandbox_but_for_its_network_and_folders(unit):
+    found = properties(unit.command(["make"], "/r/src", 9))
+    assert (found["ProtectSystem"], found["UMask"]) == (["strict"], ["0027"])
+    assert not {"IPAddressDeny", "IPAddressAllow", "ReadWritePaths", "StateDirectory"} & set(found)
+
+
+def test_it_ends_with_all_it_started_and_before_the_apps_where_memory_is_short(unit):
+    command = unit.command(["make"], "/r/src", 9)
+    found = properties(command)
+    assert {"--wait", "--pipe", "--collect", "--unit=gatehouse-build-shop.service"} < set(command)
+    assert "KillMode" not in found  # the whole group of processes is systemd's default
+    assert found["KillSignal"] == ["SIGKILL"]
+    assert (found["OOMScoreAdjust"], found["TasksMax"]) == (["500"], ["4096"])
+
+
+@pytest.mark.parametrize(("version", "there"), [(245, False), (247, True), (257, True)])
+def test_a_directive_that_is_not_known_yet_is_left_out(tmp_path, version, there):
+    unit = BuildUnit("shop", "shop-build", SANDBOX, Systemd(version), str(tmp_path))
+    assert ("ProtectProc" in properties(unit.command(["make"], "/r/src", 9))) is there
+
+
+def test_what_still_goes_on_is_ended_first(unit, monkeypatch):
+    monkeypatch.setattr(
+        _build_unit, "_stream", lambda _command, _stdin, _seconds: unit._run.told.append(["start"]) or Done(0, "", [])
+    )
+    unit.run(["make"], "/r/src", 9)
+    words = [told[0] for told in unit._run.told]
+    assert words[:3] == ["kill", "stop", "reset-failed"]
+    assert words[-1] == "start"
+    assert unit._run.told[0] == ["kill", "--signal=KILL", "gatehouse-build-shop.service"]
+
+
+def test_secrets_are_in_a_file_of_root_s_for_as_long_as_they_are_needed(unit, monkeypatch, tmp_path):
+    seen = []
+
+    def look(command, _stdin, _seconds):
+        assert "hunter2" not in " ".join(command)
+        *_others, path = properties(command)["EnvironmentFile"]
+        seen.append((path, stat.S_IMODE(os.stat(path).st_mode), pathlib.Path(path).read_text(encoding="utf-8")))
+        return Done(0, "", [])
+
+    monkeypatch.setattr(_build_unit, "_stream", look)
+    unit.run(["make"], "/r/src", 9, {"TOKEN": 'hunter2"\n$x', "A": 1}, files=["/r/env"])
+    ((path, mode, text),) = seen
+    assert (mode, text) == (0o600, 'A="1"\nTOKEN="hunter2\\"\n\\$x"\n')
+    assert not os.path.exists(path)
+    assert stat.S_IMODE(os.stat(tmp_path / "given" / "shop").st_mode) == 0o700
+    assert os.listdir(tmp_path / "home") == []
+
+
+def test_the_app_s_environment_comes_before_that_of_builds(unit, monkeypatch):
+    files = []
+    monkeypatch.setattr(
+        _build_unit,
+        "_stream",
+        lambda command, _stdin, _seconds: files.extend(properties(command)["EnvironmentFile"]) or Done(0, "", []),
+    )
+    unit.run(["make"], "/r/src", 9, {"A": "1"}, files=["/r/env"])
+    assert files[0] == "/r/env" and len(files) == 2
+
+
+@pytest.mark.parametrize(("status", "took", "told"), [(1, 9.0, TIMED_OUT), (1, 8.9, 1), (0, 9.5, 0), (7, 0.1, 7)])
+def test_what_did_not_end_in_its_time_is_told_apart(unit, monkeypatch, status, took, told):
+    monkeypatch.setattr(_build_unit, "_stream", lambda _command, _stdin, _seconds: Done(status, "", []))
+    clock = iter([100.0, 100.0 + took])
+    assert unit.run(["make"], "/r/src", 9, clock=lambda: next(clock)).status == told
+
+
+def test_the_last_lines_are_kept_in_the_order_in_which_they_came():
+    program = "import sys, time\nfor n in range(300): print(n, flush=True)\ntime.sleep(0.3); print('bad', file=sys.stderr); sys.exit(4)"
+    done = _build_unit._stream([sys.executable, "-c", program], None, 60)
+    assert (done.status, done.lines[-2:], len(done.lines)) == (4, ["299", "bad"], _build_unit.LINES)
+    assert done.output.splitlines()[-1] == "299"
+
+
+def test_a_line_without_an_end_is_cut():
+    done = _build_unit._stream([sys.executable, "-c", "print('x' * 100_000)"], None, 60)
+    assert max(map(len, done.lines)) == _build_unit.LINE
+
+
+def test_a_host_without_systemd_is_told():
+    with pytest.raises(GatehouseError) as caught:
+        _build_unit._stream(["systemd-run-is-not-here"], None, 60)
+    assert caught.value.cause == "no_systemd"
+
+
+def test_a_source_is_unpacked_by_a_program_that_is_sent_along(unit, monkeypatch):
+    ran = []
+    monkeypatch.setattr(
+        unit, "run", lambda argv, folder, seconds, **options: ran.append((argv, folder, options)) or Done(0, "", [])
+    )
+    unit.unpack("archive", "/r/src", strip=True)
+    ((argv, folder, options),) = ran
+    assert argv[1:3] == ["-I", "-c"] and "def _untar" in argv[3] and argv[4:] == ["--strip"]
+    assert (folder, options) == ("/r/src", {"stdin": "archive", "writable": ["/r/src"]})
+
+
+def test_a_source_that_can_not_be_unpacked_says_why(unit, monkeypatch):
+    monkeypatch.setattr(unit, "run", lambda *_arguments, **_options: Done(3, "", ["its 'x' leads out of its folder"]))
+    with pytest.raises(GatehouseError) as caught:
+        unit.unpack("archive", "/r/src", strip=False)
+    assert "its 'x' leads out of its folder" in caught.value.message
+    assert caught.value.cause == "bad_source"
+
+
+def test_what_holds_the_output_open_is_not_waited_for(monkeypatch):
+    """A build can pass its output to a process of another user, which keeps it."""
+    monkeypatch.setattr(_build_unit, "PATIENCE", 0.2)
+    here, there = socket.socketpair()
+    program = "import socket, sys; socket.send_fds(socket.socket(fileno=%d), [b'x'], [1, 2]); print('done', flush=True)"
+    with here, there:
+        monkeypatch.setattr(
+            _build_unit.subprocess, "Popen", functools.partial(subprocess.Popen, pass_fds=[here.fileno()])
+        )
+        done = _build_unit._stream([sys.executable, "-c", program % here.fileno()], None, 60)
+        assert (done.status, done.output) == (0, "done")
+
+
+def test_what_does_not_end_is_ended(monkeypatch):
+    done = _build_unit._stream(
+        [sys.executable, "-c", "import time; print('begun', flush=True); time.sleep(60)"], None, 0.5
+    )
+    assert done.status == TIMED_OUT
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("plain\ttext ünï", "plain\ttext ünï"),
+        ("\x1b[31;1mred\x1b[0m and \x1b[2Kgone", "red and gone"),
+        ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),
+        ("one\rtwo\x9b31m", "one\\x0dtwo\\x9b31m"),
+    ],
+)
+def test_a_terminal_obeys_nothing_of_what_a_build_prints(line, told):
+    assert _build_unit.printable(line) == told
+
+
+def test_variables_are_read_as_they_were_written():
+    values = {"PLAIN": "x", "HARD": 'a "b" \\ `c` $d', "LINES": 'one\ntwo="3"\n'}
+    assert _build_unit.parse_environment("# a comment\n" + _build_unit.environment_file(values)) == values
+
+
+class Accounts:
+    """The users of a host: {name: comment}."""
+
+    def __init__(self, status=0, **users):
+        self.users = users
+        self.status = status
+        self.told = []
+
+    def find(self, name):
+        entry = type("Entry", (), {"pw_gecos": self.users[name], "pw_uid": 7, "pw_gid": 8})
+        return entry
+
+    def run(self, argv, seconds):
+        self.told.append(argv)
+        if not self.status:
+            self.users[argv[-1]] = argv[argv.index("--comment") + 1]
+        return self.status, "", "useradd: no"
+
+    def account(self):
+        return _build_unit.build_account("shop-build", "shop", self.run, self.find)
+
+
+def test_the_user_that_builds_is_made_with_a_home_of_root_s():
+    accounts = Accounts()
+    assert accounts.account() == (7, 8)
+    assert accounts.account() == (7, 8)
+    (made,) = accounts.told
+    assert made[made.index("--home-dir") + 1] == "/run/gatehouse/home"
+    assert {"--system", "--no-create-home", "/usr/sbin/nologin"} < set(made)
+
+
+@pytest.mark.parametrize("comment", ["", "Jane Doe,,,", "gatehouse app shop-build", "gatehouse build of other"])
+def test_a_user_that_is_somebody_else_s_is_refused(comment):
+    accounts = Accounts(**{"shop-build": comment})
+    with pytest.raises(GatehouseError) as caught:
+        accounts.account()
+    assert caught.value.cause == "no_user"
+    assert "none that builds shop" in caught.value.message
+    assert accounts.told == []
+
+
+def test_a_user_that_can_not_be_made_is_told():
+    with pytest.raises(GatehouseError) as caught:
+        Accounts(status=9).account()
+    assert "useradd: no" in caught.value.message
+    assert caught.value.hint.startswith("useradd --system")
