@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 import re
 
@@ -19,6 +20,7 @@ from ansible_collections.gatehouse.webapp.plugins.plugin_utils._reading import (
 ROUTE_TARGETS = ("app", "static", "url", "redirect", "return")
 # What an app route may be beside plain HTTP.
 ROUTE_PRESETS = ("websocket", "stream", "grpc")
+BUILD = "-build"
 SOURCE_KINDS = ("directory", "git", "archive")
 
 
@@ -30,6 +32,7 @@ def check(apps, sites, problems):
         _check_site(place, site, problems)
     _check_unique("webapp_apps", "app", apps, problems)
     _check_unique("webapp_sites", "site", sites, problems)
+    _check_users(apps, problems)
     _check_app_ports(apps, problems)
     _check_site_ports(sites, apps, problems)
     _tls.check_together(sites, problems)
@@ -74,6 +77,25 @@ def _check_app(place, app, problems):
             "%s.health.timeout: %s s leaves no time for stable_for, %s s. Write: %s"
             % (place, health["timeout"], health["stable_for"], snippet("timeout", health["stable_for"] + 60))
         )
+
+
+def _check_users(apps, problems):
+    """An app whose user another app's releases are built by could write what that one runs."""
+    builders = {build_user(app["name"]): app["name"] for _place, app in apps if app["name"]}
+    for place, app in apps:
+        if app["name"] in builders:
+            problems.append(
+                "%s.name: is also the user that builds %s. Write: %s"
+                % (place, builders[app["name"]], snippet("name", app["name"] + "er"))
+            )
+
+
+def build_user(name):
+    """The user that fetches and builds an app's releases. Linux takes 32 characters."""
+    if len(name) + len(BUILD) <= 32:
+        return name + BUILD
+    digest = hashlib.sha256(name.encode("utf-8")).hexdigest()[:6]
+    return "%s-%s%s" % (name[: 32 - len(BUILD) - 7], digest, BUILD)
 
 
 def _listed(words):

@@ -18,6 +18,7 @@ from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _asked, _s
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._checks import (
     ROUTE_PRESETS,
     ROUTE_TARGETS,
+    build_user,
     check,
     green_port_of,
     is_local,
@@ -84,6 +85,7 @@ def _derive_app(app, directory):
         app,
         source=source,
         user=name if built else None,
+        build_user=build_user(name) if built else None,
         root="/srv/" + name if built else None,
         state_dir="/var/lib/" + name if built else None,
         log_dir="/var/log/" + name if run and app["log_file"] else None,
