@@ -112,6 +112,12 @@ def digest(folder):
         if os.path.islink(full):
             total.update(b"link" + json.dumps(os.readlink(full)).encode("utf-8"))
             continue
+        if not os.path.isfile(full):
+            raise GatehouseError(
+                "%s of the source folder is no file, folder or link" % path,
+                cause="bad_source",
+                hint="rm %s   # a pipe or a socket of a program that ran there" % shlex.quote(full),
+            )
         try:
             with open(full, "rb") as file:
                 content = hashlib.sha256(file.read()).digest()

@@ -159,3 +159,12 @@ def test_the_versions_that_a_source_asks_for(tmp_path):
     assert least_versions({**app, "source": None})["least_node"] is None
     (tmp_path / "api/package.json").write_text("[]")
     assert least_versions(app)["least_node"] is None
+
+
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path):
+    (tmp_path / "app.py").write_text("x")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(GatehouseError) as caught:
+        _source.digest(str(tmp_path))
+    assert caught.value.message == "pipe of the source folder is no file, folder or link"
+    assert "rm %s" % (tmp_path / "pipe") in caught.value.hint
