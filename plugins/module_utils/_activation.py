@@ -6,15 +6,19 @@ LINK                    names the live release; only a release that has passed i
 RELEASE/green           there when the release is served by the second set of instances; proxies look for LINK/green at
                         each request, so that flipping the link moves the traffic with it, in one step and with no reload
 RELEASE/passed.json     the gate that it passed, where, and which release was live before it
+RELEASE/written.json    {file: sha256} of what root wrote into it: units and environment files, which are read by root again
 SYSTEM/INSTANCE         the unit of one instance: a copy of the unit in the release that it runs
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
+import hashlib
 import json
 import os
+import stat
 import time
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
@@ -22,7 +26,12 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._poll import Dead
 
 GREEN = "green"
 RECORD = "passed.json"
+WRITTEN = "written.json"
+MANIFEST = "manifest.json"
 SYSTEM = "/etc/systemd/system"
+
+# Who writes units and environment files.
+OWNER = 0
 
 # Seconds to wait for an activation that is under way: as long as gates and a drain may take.
 PATIENCE = 600.0
@@ -52,8 +61,26 @@ class Activation:
                 cause="bad_input",
                 hint="move it away: mv %s %s.old" % (self.link, self.link),
             )
-        if self.unit and not os.path.isfile(os.path.join(self.target, self.unit)):
+        if self.unit and not os.path.lexists(os.path.join(self.target, self.unit)):
             raise GatehouseError("the release %s has no file %s" % (self.target, self.unit), cause="bad_input")
+        self._check_written()
+
+    def _check_written(self):
+        """Refuse a release whose unit or environment is not what root wrote: root copies the one, systemd reads the other as root."""
+        if self.unit:
+            read_own(self.target, self.unit)
+        if not os.path.lexists(os.path.join(self.target, MANIFEST)):
+            return  # not made by the module release
+        if not os.path.lexists(os.path.join(self.target, WRITTEN)):
+            raise GatehouseError(
+                "the release %s was made by a version before 0.4.0, which did not note what it wrote into it"
+                % self.target,
+                cause="not_as_written",
+                hint="deploy that version of the source again: by source.version, or from the folder as it was",
+            )
+        for name, digest in json.loads(read_own(self.target, WRITTEN).decode("utf-8")).items():
+            if hashlib.sha256(read_own(self.target, name)).hexdigest() != digest:
+                raise _not_as_written(self.target, name, "holds something else")
 
     @contextlib.contextmanager
     def alone(self, clock=time.monotonic, sleep=time.sleep):
@@ -159,7 +186,7 @@ class Activation:
 
     def unit_of(self, release):
         """The text of the release's unit."""
-        return _read(os.path.join(release, self.unit))
+        return read_own(release, self.unit)
 
     def installed(self, service):
         """The text of an instance's unit on the host, or None."""
@@ -202,6 +229,57 @@ def point(link, folder):
     os.symlink(os.path.relpath(folder, os.path.dirname(link)), staged)
     os.replace(staged, link)
     return True
+
+
+def read_own(release, name):
+    """The content of a file that root wrote into a release. An error when anybody else could have made it what it is.
+
+    It must be a regular file under one name, root's, in folders of root's from the release's parent on, and nobody else may write any
+    of them.
+    """
+    folder = os.open(os.path.dirname(release), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        _refuse_foreign(os.fstat(folder), release, name)
+        *folders, last = [os.path.basename(release), *name.split("/")]
+        for step in folders:
+            below = os.open(step, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+            os.close(folder)
+            folder = below
+            _refuse_foreign(os.fstat(folder), release, name)
+        handle = os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+        try:
+            info = os.fstat(handle)
+            _refuse_foreign(info, release, name)
+            if not stat.S_ISREG(info.st_mode):
+                raise _not_as_written(release, name, "is no regular file")
+            if info.st_nlink != 1:
+                raise _not_as_written(release, name, "has another name too, a hard link")
+            with open(handle, "rb", closefd=False) as file:
+                return file.read()
+        finally:
+            os.close(handle)
+    except OSError as error:
+        why = {errno.ELOOP: "is a link", errno.ENOENT: "is not there"}.get(
+            error.errno, "can't be read: %s" % error.strerror
+        )
+        raise _not_as_written(release, name, why) from None
+    finally:
+        os.close(folder)
+
+
+def _refuse_foreign(info, release, name):
+    if info.st_uid != OWNER:
+        raise _not_as_written(release, name, "or a folder that it lies in belongs to user id %d" % info.st_uid)
+    if info.st_mode & 0o022:
+        raise _not_as_written(release, name, "or a folder that it lies in can be written by others than root")
+
+
+def _not_as_written(release, name, why):
+    return GatehouseError(
+        "%s of the release %s is not what root wrote there: it %s" % (name, release, why),
+        cause="not_as_written",
+        hint="ls -la %s   # and who could write there? A new release is staged when this one is removed" % release,
+    )
 
 
 def _try_lock(handle):

@@ -1,5 +1,6 @@
 """Which release is live, which one came before it, and which unit an instance has: links and files on a real disk."""
 
+import hashlib
 import json
 import os
 
@@ -11,6 +12,12 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import Ga
 
 GATE = {"http": {"path": "/health"}, "timeout": 60.0}
 SERVICES = [{"name": "app@8000.service", "port": 8000}]
+
+
+@pytest.fixture(autouse=True)
+def root(monkeypatch):
+    """The tests need not run as root: whoever runs them writes what root would."""
+    monkeypatch.setattr(_activation, "OWNER", os.getuid())
 
 
 @pytest.fixture
@@ -183,3 +190,104 @@ def test_an_activation_that_does_not_end_is_told(srv):
     with activation(srv, "one").alone(), pytest.raises(GatehouseError, match="is under way") as error:
         late.__enter__()
     assert (error.value.cause, error.value.hint) == ("locked", f"fuser -v {srv}   # who holds it")
+
+
+# What root wrote is what root reads again
+
+
+def seal(srv, name):
+    """What the module release leaves in a whole release."""
+    release = srv / "releases" / name
+    (release / "manifest.json").write_text("{}")
+    (release / "env").write_text("A=1")
+    written = {file: hashlib.sha256((release / file).read_bytes()).hexdigest() for file in ("env", "app@.service")}
+    (release / "written.json").write_text(json.dumps(written))
+    return release
+
+
+def refused(made):
+    with pytest.raises(GatehouseError) as caught:
+        made.check()
+    assert caught.value.cause == "not_as_written"
+    return caught.value.message
+
+
+def test_a_release_as_it_was_written_is_taken(srv):
+    seal(srv, "one")
+    activation(srv, "one").check()
+
+
+@pytest.mark.parametrize("name", ["env", "app@.service"])
+def test_a_file_that_holds_something_else_is_refused(srv, name):
+    release = seal(srv, "one")
+    (release / name).write_text("changed")
+    assert "%s of the release %s is not what root wrote there: it holds something else" % (name, release) in refused(
+        activation(srv, "one")
+    )
+
+
+def link(path, elsewhere):
+    elsewhere.write_bytes(path.read_bytes())
+    path.unlink()
+    path.symlink_to(elsewhere)
+
+
+def hard_link(path, elsewhere):
+    os.link(path, elsewhere)
+
+
+def pipe(path, _elsewhere):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def folder(path, _elsewhere):
+    path.unlink()
+    path.mkdir()
+
+
+def open_to_others(path, _elsewhere):
+    path.chmod(0o666)
+
+
+@pytest.mark.parametrize("name", ["env", "app@.service", "written.json"])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (link, "is a link"),
+        (hard_link, "has another name too"),
+        (pipe, "is no regular file"),
+        (folder, "is no regular file"),
+        (open_to_others, "can be written by others"),
+    ],
+)
+def test_a_file_that_somebody_else_could_have_made_is_refused(srv, name, change, words):
+    release = seal(srv, "one")
+    change(release / name, srv / "elsewhere")
+    assert words in refused(activation(srv, "one"))
+
+
+def test_a_folder_that_others_can_write_is_refused(srv):
+    seal(srv, "one").chmod(0o777)
+    assert "can be written by others" in refused(activation(srv, "one"))
+
+
+def test_the_folder_of_releases_that_others_can_write_is_refused(srv):
+    seal(srv, "one").parent.chmod(0o777)
+    assert "can be written by others" in refused(activation(srv, "one"))
+
+
+def test_what_somebody_else_owns_is_refused(srv, monkeypatch):
+    seal(srv, "one")
+    monkeypatch.setattr(_activation, "OWNER", os.getuid() + 1)
+    assert "belongs to user id %d" % os.getuid() in refused(activation(srv, "one"))
+
+
+def test_a_release_of_a_version_that_noted_nothing_is_refused(srv):
+    (seal(srv, "one") / "written.json").unlink()
+    assert "made by a version before 0.4.0" in refused(activation(srv, "one"))
+
+
+def test_a_file_that_was_written_and_is_gone_is_refused(srv):
+    (seal(srv, "one") / "env").unlink()
+    assert "env of the release" in refused(activation(srv, "one"))
