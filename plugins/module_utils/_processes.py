@@ -9,6 +9,11 @@ import os
 import signal
 import time
 
+from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
+
+# Seconds in which processes that are killed must be gone: some end a disk access first.
+PATIENCE = 5.0
+
 
 def start_time(pid, proc="/proc"):
     """When the process started, in seconds since 1970, to about 10 ms; None when it has ended.
@@ -82,16 +87,36 @@ def _program(pid, proc):
         return None
 
 
-def end_those_in(folder, proc="/proc", kill=os.kill):
-    """End the processes that work in the folder or below it, at once. Returns their ids."""
-    ended = []
-    for name in os.listdir(proc):
-        where = working_directory(int(name), proc) if name.isdigit() else None
-        if where and (where + "/").startswith(folder + "/"):
+def end_those_of(uid, proc="/proc", kill=os.kill, clock=time.monotonic, sleep=time.sleep):
+    """End all processes of a user, at once, and see them gone. Returns their ids; an error when some are left after PATIENCE."""
+    if uid == 0:
+        raise ValueError("root's processes are not ended")
+    ended, deadline = set(), clock() + PATIENCE
+    while True:
+        left = [pid for pid in map(int, filter(str.isdigit, os.listdir(proc))) if uid in _users(pid, proc)]
+        if not left:
+            return sorted(ended)
+        if clock() > deadline:
+            raise GatehouseError(
+                "processes of user id %d do not end: %s" % (uid, ", ".join(map(str, left[:5]))),
+                cause="not_ended",
+                hint="ps -f -U %d" % uid,
+            )
+        for pid in left:
             with contextlib.suppress(ProcessLookupError):
-                kill(int(name), signal.SIGKILL)
-                ended.append(int(name))
-    return ended
+                kill(pid, signal.SIGKILL)
+                ended.add(pid)
+        sleep(0.01)
+
+
+def _users(pid, proc):
+    """The user ids that a process has, or may take on again; none of one that has ended and is not yet collected."""
+    try:
+        with open("%s/%d/status" % (proc, pid), encoding="utf-8", errors="replace") as file:
+            told = dict(line.split(":", 1) for line in file if line.startswith(("Uid:", "State:")))
+    except OSError:
+        return set()
+    return set() if told["State"].split()[0] in "ZX" else set(map(int, told["Uid"].split()))
 
 
 def environment(pid, proc="/proc"):

@@ -5,8 +5,9 @@
 ROOT/current            names the live release           (flipped by health_restart)
 ROOT/staged             names the one to become it next
 ROOT/former             of an app of files, names the one that was live before
-ROOT/releases/ID        one release; whole once it holds its manifest, which is written last
-ROOT/cache              what package installers keep between builds
+ROOT/releases/ID        one release, root's; whole once it holds its manifest, which is written last
+ROOT/releases/ID/src    the code, and what a build makes of it: the build's user's until the release is sealed, then root's
+ROOT/cache              what package installers keep between builds: the build's user's
 ROOT/digest.key         with it, values of environment variables are told apart without being told
 """
 
@@ -17,32 +18,51 @@ import hmac
 import json
 import os
 import re
-import shutil
-import stat
-import tarfile
 import time
 
-from ansible_collections.gatehouse.webapp.plugins.module_utils._activation import lineage, point, write
+from ansible_collections.gatehouse.webapp.plugins.module_utils._activation import (
+    GREEN,
+    MANIFEST,
+    RECORD,
+    WRITTEN,
+    lineage,
+    point,
+    read_own,
+    write,
+)
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
-from ansible_collections.gatehouse.webapp.plugins.module_utils._processes import end_those_in
+from ansible_collections.gatehouse.webapp.plugins.module_utils._processes import end_those_of
+from ansible_collections.gatehouse.webapp.plugins.module_utils._takeover import Takeover, remove
 
-MANIFEST = "manifest.json"
 RELEASE_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+
+ROOT = 0
 
 # A build needs about what the largest release has, and room to unpack in. At least this, in bytes and files.
 LEAST_SPACE = 200 * 1024 * 1024
 LEAST_FILES = 10000
 
+# Characters of npm's own list of what it has installed. Of a longer one nothing is told.
+LARGEST_LOCK = 32 * 1024 * 1024
+
 # Seconds after which a release that is not whole counts as left behind by a build that failed.
 LONGEST_BUILD = 24 * 3600
 
 
-class Releases:
-    """The releases below `root`. owner: (uid, gid) of the user that builds and runs them."""
+# What comes into a release after it was built, or is made anew with it.
+NOT_WRITTEN = (MANIFEST, WRITTEN, RECORD, GREEN, "migrated")
 
-    def __init__(self, root, owner, now=time.time):
+# The folders below a release that a build may write.
+BUILT = ("src", "venv")
+
+
+class Releases:
+    """The releases below `root`. reader: the group id of the user that runs them. builder: (uid, gid) of the one that builds them."""
+
+    def __init__(self, root, reader, builder, now=time.time):
         self.root = root
-        self.uid, self.gid = owner
+        self.gid = reader
+        self.builder = builder
         self.folder = os.path.join(root, "releases")
         self._now = now
 
@@ -62,24 +82,20 @@ class Releases:
         """Make the folders that every release needs. Returns whether any was missing or had other owners."""
         changed = False
         # The user may enter and read; only root may change which release is which. Others may pass through to what they
-        # know by name: a proxy's workers look whether current/green is there.
-        for path, uid, mode in ((self.root, 0, 0o751), (self.folder, 0, 0o751), (self.cache, self.uid, 0o700)):
-            if not os.path.isdir(path):
-                os.makedirs(path)
-                changed = True
-            found = os.stat(path)
-            if (found.st_uid, found.st_gid, found.st_mode & 0o7777) != (uid, self.gid, mode):
-                os.chown(path, uid, self.gid)
-                os.chmod(path, mode)
-                changed = True
-        return changed
+        # know by name: a proxy's workers look whether current/green is there, the build's user goes to what it builds.
+        for path in (self.root, self.folder):
+            changed = _own_folder(path, (ROOT, self.gid), 0o751) or changed
+        if os.path.lexists(self.cache) and os.lstat(self.cache).st_uid != self.builder[0]:
+            # Of another user's files the build's user can make no use, and root does not go in to change their owner.
+            remove(self.cache)
+        return _own_folder(self.cache, self.builder, 0o700) or changed
 
     @property
     def cache(self):
         return os.path.join(self.root, "cache")
 
-    def stage(self, release):
-        """An empty folder for a release that is not whole, belonging to the user, so that its build needs no root.
+    def stage(self, release, folders=BUILT[:1]):
+        """An empty folder for a release that is not whole, and in it those that the build's user fills, which are its own.
 
         What a killed build left there goes first, and so does what still goes on there: commands on a host may outlive the
         play that began them. Returns whether anything was done.
@@ -87,14 +103,14 @@ class Releases:
         changed = self.lay_out()
         if self.is_whole(release):
             return changed
+        end_those_of(self.builder[0])
         path = self.path(release)
         if os.path.lexists(path):
-            end_those_in(os.path.realpath(path))
-            shutil.rmtree(path)
+            remove(path)
         self.refuse_full_disk()
-        for folder in (path, os.path.join(path, "src")):
-            os.mkdir(folder, 0o750)
-            os.chown(folder, self.uid, self.gid)
+        _own_folder(path, (ROOT, self.gid), 0o751)
+        for folder in folders:
+            _own_folder(os.path.join(path, folder), self.builder, 0o750)
         return True
 
     def refuse_full_disk(self, statvfs=os.statvfs):
@@ -115,70 +131,56 @@ class Releases:
                     % self.folder,
                 )
 
-    def unpack(self, release, archive, strip_folder=False):
-        """Fill the release's `src` from a tar file, as the user's own files.
+    def take_over(self, release):
+        """Give what was built to root, after all that built it has ended: from then on nobody but root can change it.
 
-        strip_folder: leave out the one folder that holds everything else, where there is one.
+        Returns whether there was anything to give. An error names what can't be taken over.
         """
-        target = os.path.join(self.path(release), "src")
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                _refuse_escape(member)
-            tar.extraction_filter = lambda member, _path: member  # judged above; owners and modes are set below
-            tar.extractall(target)
-        names = os.listdir(target)
-        if strip_folder and len(names) == 1 and os.path.isdir(os.path.join(target, names[0])):
-            os.rename(os.path.join(target, names[0]), target + ".new")
-            os.rmdir(target)
-            os.rename(target + ".new", target)
-        for path in _walk(target):
-            os.lchown(path, self.uid, self.gid)
+        path = self.path(release)
+        if not os.path.isdir(path):
+            raise GatehouseError("there is no release %s to seal" % path, cause="bad_input", hint="ls %s" % self.folder)
+        built = [os.path.join(path, name) for name in BUILT if os.path.lexists(os.path.join(path, name))]
+        if all(os.lstat(folder).st_uid == ROOT for folder in built):
+            return False
+        end_those_of(self.builder[0])
+        Takeover(path, BUILT, self.builder[0], (ROOT, self.gid)).run()
+        return True
 
     def seal(self, release, manifest, environment=None, served=None):
-        """Declare a release whole: from now on it belongs to root, and nobody but root can change it.
+        """Declare a release whole.
 
         environment: the app's variables; the manifest gets their names, and digests by which values can be compared.
         served: a folder below the release that everybody may read, as a web server's workers must; nothing else is opened.
         """
         path = self.path(release)
-        if not os.path.isdir(path):
-            raise GatehouseError("there is no release %s to seal" % path, cause="bad_input", hint="ls %s" % self.folder)
-        if self.is_whole(release):
+        if os.path.isdir(path) and self.is_whole(release):
             return False
-        for found in _walk(path):
-            self._give_to_root(found)
-        os.chmod(path, 0o751)
+        self.take_over(release)
         if served:
             self._open_to_all(path, served)
+        written = {
+            name: hashlib.sha256(read_own(path, name)).hexdigest()
+            for name in sorted(os.listdir(path))
+            if name not in (*NOT_WRITTEN, *BUILT)
+        }
+        self._write(os.path.join(path, WRITTEN), written, 0o600)
         manifest = dict(
             manifest,
             sealed=int(self._now()),
             env=self._digests(environment or {}),
             dependencies=installed_packages(path),
         )
-        staged = os.path.join(path, MANIFEST + ".new")
-        with open(staged, "w", encoding="utf-8") as file:
-            json.dump(manifest, file, indent=2, sort_keys=True)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(staged, 0o640)
-        os.chown(staged, 0, self.gid)
-        os.replace(staged, os.path.join(path, MANIFEST))
+        self._write(os.path.join(path, MANIFEST), manifest, 0o640)
         return True
+
+    def _write(self, path, content, mode):
+        write(path, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode("utf-8"), mode)
+        os.chown(path, ROOT, self.gid)
 
     def choose(self, release):
         """Make a whole release the one to go live next. Returns whether it was another one."""
         self.manifest(release)
         return point(os.path.join(self.root, "staged"), self.path(release))
-
-    def _give_to_root(self, path):
-        found = os.lstat(path)
-        os.lchown(path, 0, self.gid)
-        # What root put there (the environment file) has the mode it needs, and a link's own mode means nothing.
-        if found.st_uid == self.uid and not stat.S_ISLNK(found.st_mode):
-            owner = found.st_mode & 0o700
-            os.chmod(path, owner | (owner >> 3) & 0o050)
 
     def _open_to_all(self, release, served):
         folder = os.path.join(release, served)
@@ -226,7 +228,7 @@ class Releases:
             manifest = os.path.join(self.path(name), MANIFEST)
             if os.path.exists(manifest):
                 os.unlink(manifest)
-            shutil.rmtree(self.path(name))
+            remove(self.path(name))
 
     def _names(self):
         return sorted(os.listdir(self.folder)) if os.path.isdir(self.folder) else []
@@ -313,16 +315,30 @@ def installed_packages(release):
 def _installed_by_npm(lock):
     """npm tells what it has put there, in the form of its lock file. Nested copies are left out."""
     try:
+        # It is what a build left there: too much, and anything at all.
         with open(lock, encoding="utf-8") as file:
-            packages = json.load(file)["packages"]
-    except (OSError, ValueError, KeyError):
+            packages = json.loads(file.read(LARGEST_LOCK))["packages"]
+        names = {path: path[len("node_modules/") :] for path in packages if path.startswith("node_modules/")}
+        return {
+            name: str(packages[path].get("version"))
+            for path, name in names.items()
+            if "/node_modules/" not in name and "version" in packages[path]
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
-    names = {path: path[len("node_modules/") :] for path in packages if path.startswith("node_modules/")}
-    return {
-        name: str(packages[path].get("version"))
-        for path, name in names.items()
-        if "/node_modules/" not in name and "version" in packages[path]
-    }
+
+
+def _own_folder(path, owner, mode):
+    """Make a folder in one of root's, or give the one that is there its owner and mode. Returns whether that changed anything."""
+    changed = not os.path.isdir(path)
+    if changed:
+        os.makedirs(path)
+    found = os.stat(path)
+    if (found.st_uid, found.st_gid, found.st_mode & 0o7777) != (*owner, mode):
+        os.chown(path, *owner)
+        os.chmod(path, mode)
+        changed = True
+    return changed
 
 
 def _size(path):
@@ -349,17 +365,3 @@ def _walk(path):
     for folder, folders, files in os.walk(path):
         for name in folders + files:
             yield os.path.join(folder, name)
-
-
-def _refuse_escape(member):
-    """Refuse what would be written, or would point, outside the folder that is being filled."""
-    places = [member.name]
-    if member.issym():
-        places.append(os.path.join(os.path.dirname(member.name), member.linkname))
-    elif member.islnk():
-        places.append(member.linkname)
-    elif not (member.isfile() or member.isdir()):
-        raise GatehouseError("the source holds %s, which is no file, folder or link" % member.name, cause="bad_source")
-    for place in places:
-        if os.path.isabs(place) or os.path.normpath(place).split(os.sep)[0] == os.pardir:
-            raise GatehouseError("the source's %s leads out of its folder" % member.name, cause="bad_source")

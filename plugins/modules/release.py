@@ -15,27 +15,57 @@ description:
     has nothing to build.
   - What a killed build left behind is never taken for whole. It is removed and staged anew.
   - A build is refused before it begins when the disk has too little room for it, by what the app's largest release takes.
-  - While it is built, a release belongs to the app's user, so no build needs root. Once sealed it belongs to root, and the app
-    cannot change its own code.
+  - A release's folder is root's. The folders in it that a build fills belong to O(build_user) until the release is taken over, and to
+    root from then on. So no build needs root, neither the build nor the app can write what root reads, and the app cannot change its
+    own code.
+  - Root takes over what a build made after all processes of O(build_user) have ended, by handles of folders, and follows no link.
+    A file with several names is copied, setuid bits and access lists are dropped. Links that leave the release, devices, pipes,
+    sockets, files of other users and files that a process still holds open are refused by name. A link to the system's Python or Node
+    is not.
 options:
   root:
     description: The app's folder, for example V(/srv/chat-api).
     type: path
     required: true
   user:
-    description: The system user that builds and runs the app. Its primary group gets to read the releases.
+    description: The system user that runs the app. Its primary group gets to read the releases.
     type: str
     required: true
+  build_user:
+    description:
+      - The system user that fetches and builds the releases, another one than O(user). It is made where it is missing; one that is
+        there for anything else is refused. What runs as this user is ended before a release is staged and before it is taken over.
+      - Required with O(state=staged), O(state=owned) and O(state=sealed).
+    type: str
+    version_added: 0.4.0
+  app:
+    description: The app's name, which names the unit in which O(packed) is unpacked. The last part of O(root) when it is not given.
+    type: str
+    version_added: 0.4.0
+  folders:
+    description: The folders below the release that a build may fill.
+    type: list
+    elements: str
+    choices: [src, venv]
+    default: [src]
+    version_added: 0.4.0
+  sandbox:
+    description: The sandbox of the unit in which O(packed) is unpacked, as directives of systemd and their values.
+    type: dict
+    default: {}
+    version_added: 0.4.0
   state:
     description:
       - V(staged), the folder of the release is there, its C(src) filled from O(directory), O(archive) or O(packed).
-      - V(sealed), the release is whole, its manifest written, and it is the one to go live next, which the link C(ROOT/staged) names.
+      - V(owned), what was built belongs to root. It can be tried out as the app's user.
+      - V(sealed), V(owned), and the release is whole, its manifest written, and it is the one to go live next, which the link
+        C(ROOT/staged) names.
       - V(chosen), a release that is whole already is the one to go live next.
       - V(live), a release of files alone is the live one, which the link C(ROOT/current) names. Of an app that runs,
         M(gatehouse.webapp.health_restart) makes it so.
       - V(pruned), old releases are gone, but for the O(keep) newest, the live one and the one to go back to.
     type: str
-    choices: [staged, sealed, chosen, live, pruned]
+    choices: [staged, owned, sealed, chosen, live, pruned]
     default: staged
   id:
     description:
@@ -49,7 +79,7 @@ options:
     type: path
   archive:
     description:
-      - The source, a tar file on the control node. When it holds a single folder, as forges pack them, that folder is the source.
+      - The source, a tar or zip file on the control node. When it holds a single folder, as forges pack them, that folder is the source.
     type: path
   revision:
     description: What names the source when it comes from elsewhere, such as a commit or a checksum.
@@ -95,7 +125,8 @@ options:
     default: 5
   packed:
     description:
-      - A tar file on the host to fill the staged release from. The module sets it by itself for a O(directory) or an O(archive).
+      - A tar or zip file on the host to fill the staged release from, unpacked by O(build_user). The module sets it by itself for a
+        O(directory) or an O(archive).
     type: path
   strip_folder:
     description: Whether the single folder at the top of O(packed) is left out.
@@ -114,6 +145,7 @@ EXAMPLES = r"""
   gatehouse.webapp.release:
     root: /srv/chat-api
     user: chat-api
+    build_user: chat-api-build
     directory: examples/chat/backend
     inputs: {python: "3.11"}
   register: staged
@@ -122,6 +154,7 @@ EXAMPLES = r"""
   gatehouse.webapp.release:
     root: /srv/chat-api
     user: chat-api
+    build_user: chat-api-build
     state: sealed
     id: "{{ staged.id }}"
   when: not staged.whole
@@ -158,7 +191,9 @@ pruned:
   type: list
   elements: str
 cause:
-  description: Why it failed, in a word. V(bad_source), V(bad_input), V(no_user), V(no_release), V(disk_full), V(not_switched), V(locked).
+  description:
+    - Why it failed, in a word. V(bad_source), V(bad_input), V(no_user), V(no_release), V(disk_full), V(not_switched), V(not_as_written),
+      V(not_ended), V(no_systemd), V(locked).
   returned: on failure
   type: str
 hint:
@@ -173,6 +208,7 @@ import pwd
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._activation import Activation
+from ansible_collections.gatehouse.webapp.plugins.module_utils._build_unit import BuildUnit, build_account
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.module_utils._gate import HTTP, http_probe
 from ansible_collections.gatehouse.webapp.plugins.module_utils._release import Releases
@@ -181,7 +217,11 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._switch import Sw
 ARGUMENTS = dict(
     root=dict(type="path", required=True),
     user=dict(type="str", required=True),
-    state=dict(type="str", choices=["staged", "sealed", "chosen", "live", "pruned"], default="staged"),
+    build_user=dict(type="str"),
+    app=dict(type="str"),
+    folders=dict(type="list", elements="str", choices=["src", "venv"], default=["src"]),
+    sandbox=dict(type="dict", default={}),
+    state=dict(type="str", choices=["staged", "owned", "sealed", "chosen", "live", "pruned"], default="staged"),
     id=dict(type="str"),
     directory=dict(type="path"),
     archive=dict(type="path"),
@@ -207,7 +247,15 @@ def carry_out(params, check_mode):
         raise GatehouseError(
             "there is nothing to name the release by", cause="bad_input", hint="directory, archive, revision or id"
         )
-    releases = Releases(params["root"], owner_of(params["user"], check_mode))
+    if params["build_user"] in (params["user"], "root"):
+        raise GatehouseError(
+            "build_user is %s: it must be a user of its own, whose processes can be ended" % params["build_user"],
+            cause="bad_input",
+            hint="build_user: %s-build" % params["user"],
+        )
+    app = params["app"] or os.path.basename(params["root"])
+    builder = (0, 0) if check_mode or not params["build_user"] else build_account(params["build_user"], app)
+    releases = Releases(params["root"], owner_of(params["user"], check_mode)[1], builder)
     if params["state"] == "pruned":
         pruned = releases.superfluous(params["keep"])
         if not check_mode:
@@ -217,14 +265,20 @@ def carry_out(params, check_mode):
     found = {"id": name, "path": releases.path(name), "whole": releases.is_whole(name), "revision": params["revision"]}
     if check_mode:
         return dict(found, changed=not found["whole"])
+    if params["state"] == "owned":
+        return dict(found, changed=not found["whole"] and releases.take_over(name))
     if params["state"] in ("sealed", "chosen"):
         sealed = params["state"] == "sealed" and releases.seal(
             name, params["manifest"], params["environment"], params["served"]
         )
         return dict(found, changed=releases.choose(name) or sealed, whole=True)
-    changed = releases.stage(name)
+    unit = BuildUnit(app, params["build_user"], params["sandbox"])
+    if not found["whole"]:
+        unit.end()
+    changed = releases.stage(name, params["folders"])
     if params["packed"] and not found["whole"]:
-        releases.unpack(name, params["packed"], params["strip_folder"])
+        with open(params["packed"], "rb") as archive:
+            unit.unpack(archive, os.path.join(found["path"], "src"), params["strip_folder"])
     return dict(found, changed=changed)
 
 
@@ -259,7 +313,12 @@ def owner_of(user, check_mode):
 
 def main():
     module = AnsibleModule(
-        argument_spec=ARGUMENTS, required_if=[("state", "live", ["entry"])], supports_check_mode=True
+        argument_spec=ARGUMENTS,
+        required_if=[
+            ("state", "live", ["entry"]),
+            *(("state", state, ["build_user"]) for state in ("staged", "owned", "sealed")),
+        ],
+        supports_check_mode=True,
     )
     try:
         result = carry_out(module.params, module.check_mode)

@@ -97,7 +97,7 @@ ARGUMENTS = dict(
 
 
 def look(params):
-    releases = Releases(params["root"], owner=(0, 0))
+    releases = Releases(params["root"], 0, (0, 0))
     live = releases.live()
     target = params["id"] or (releases.to_go_back_to() or [None])[0]
     if params["id"]:

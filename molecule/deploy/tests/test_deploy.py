@@ -116,7 +116,7 @@ def test_releases_take_turns_and_a_second_run_changes_nothing():
 def test_a_sealed_release_shares_no_file_with_the_cache_it_was_installed_from():
     """uv would link them, and the seal gives a release's files to root: the next install could neither link nor replace them."""
     assert int(shell("find /srv/shop/cache/uv -type f | wc -l")) > 50
-    assert shell("find /srv/shop/cache/uv -type f -not -user shop") == ""
+    assert shell("find /srv/shop/cache/uv -type f -not -user shop-build") == ""
     assert shell("find /srv/shop/current/venv/lib -type f -links +1") == ""
 
 

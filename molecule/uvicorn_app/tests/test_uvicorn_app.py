@@ -50,11 +50,12 @@ def test_no_other_user_sees_the_environment(host):
     assert host.run("runuser -u nobody -- ls /srv/from-folder/").rc != 0
 
 
-def test_builds_run_as_the_app_user_and_leave_nothing_it_can_change(host):
+def test_builds_run_as_a_user_of_their_own_and_leave_nothing_it_can_change(host):
     built = host.file("/srv/from-folder/current/src/built")
-    assert built.content_string == "built by from-folder\n"
+    assert built.content_string == "built by from-folder-build\n"
     assert built.user == "root"
-    assert host.check_output("find /srv/from-folder/releases -user from-folder") == ""
+    for user in ("from-folder", "from-folder-build"):
+        assert host.check_output(f"find /srv/from-folder/releases -user {user}") == ""
 
 
 def test_the_app_may_write_to_its_own_data_alone(host):

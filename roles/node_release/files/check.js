@@ -1,4 +1,5 @@
-// What a release of Node must have before it may go live. Run by the app's user in the folder of its package.json:
+// What a release of Node must have before it may go live. Run in the folder of its package.json, before the build by the user
+// that builds the app, after it by the app's own:
 //   node - source EXPECTED    before the dependencies are installed; prints what installs them
 //   node - build EXPECTED     after the build
 // EXPECTED: JSON {npm, script, args, ports, listens}, from the model. What is wrong is printed, and the exit status is 1.

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Install what the lock file in this folder asks for, development tools included: builds need them.
-# Run by the app's user:  sh -s npm | pnpm@VERSION | yarn@VERSION | @yarnpkg/cli-dist@VERSION
+# Run by the user that builds the app:  sh -s npm | pnpm@VERSION | yarn@VERSION | @yarnpkg/cli-dist@VERSION
 set -eu
 tool=$1
 

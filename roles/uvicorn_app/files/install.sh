@@ -1,6 +1,6 @@
 #!/bin/sh
 # Make the release's virtual environment ($VIRTUAL_ENV) and install what the source in this folder asks for.
-# Run by the app's user:  sh -s PYTHON auto|uv|pip
+# Run by the user that builds the app:  sh -s PYTHON auto|uv|pip
 set -eu
 python=$1
 installer=$2

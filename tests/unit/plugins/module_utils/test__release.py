@@ -1,17 +1,14 @@
 """Release folders on a real disk: staged, filled, sealed, pruned. The tests own the files they make."""
 
 import collections
-import io
+import hashlib
 import json
 import os
-import signal
 import stat
-import subprocess
-import tarfile
 
 import pytest
 
-from ansible_collections.gatehouse.webapp.plugins.module_utils import _release
+from ansible_collections.gatehouse.webapp.plugins.module_utils import _activation, _release
 from ansible_collections.gatehouse.webapp.plugins.module_utils._activation import Activation
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.module_utils._release import LONGEST_BUILD, Releases
@@ -19,23 +16,42 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._release import L
 NOW = 1_000_000_000.0
 
 
+ME = os.getuid()
+GROUP = 4321
+
+
 @pytest.fixture
 def owners(monkeypatch):
-    """Who owns what, by chown alone: the tests need not run as root."""
+    """Who owns what, by chown alone: the tests need not run as root. Root is another user than the one that runs them."""
     told = {}
 
-    def chown(path, uid, gid):
-        told[str(path)] = (uid, gid)
+    def chown(path, uid, gid, dir_fd=None, follow_symlinks=True):
+        told[os.path.join(os.readlink("/proc/self/fd/%d" % dir_fd), path) if dir_fd is not None else str(path)] = (
+            uid,
+            gid,
+        )
 
     monkeypatch.setattr(_release.os, "chown", chown)
-    monkeypatch.setattr(_release.os, "lchown", chown)
+    monkeypatch.setattr(
+        _release.os, "fchown", lambda handle, uid, gid: chown(os.readlink("/proc/self/fd/%d" % handle), uid, gid)
+    )
+    monkeypatch.setattr(_release, "ROOT", ME + 1)
+    monkeypatch.setattr(_activation, "OWNER", ME)
     return told
 
 
 @pytest.fixture
-def releases(tmp_path, owners):
-    # The user of the app is whoever runs the tests.
-    return Releases(str(tmp_path / "app"), (os.getuid(), os.getgid()), now=lambda: NOW)
+def ended(monkeypatch):
+    """The users whose processes were ended."""
+    users = []
+    monkeypatch.setattr(_release, "end_those_of", users.append)
+    return users
+
+
+@pytest.fixture
+def releases(tmp_path, owners, ended):
+    # The user of the build is whoever runs the tests.
+    return Releases(str(tmp_path / "app"), GROUP, (ME, os.getgid()), now=lambda: NOW)
 
 
 def make(releases, name, at=0, whole=True):
@@ -47,24 +63,13 @@ def make(releases, name, at=0, whole=True):
         os.utime(releases.path(name), (at, at))
 
 
-def tar(tmp_path, *members):
-    """A tar file of (name, content) pairs and TarInfo objects."""
-    path = tmp_path / "source.tar.gz"
-    with tarfile.open(path, "w:gz") as archive:
-        for member in members:
-            if isinstance(member, tarfile.TarInfo):
-                archive.addfile(member)
-            else:
-                info = tarfile.TarInfo(member[0])
-                info.size, info.mode = len(member[1]), 0o644
-                archive.addfile(info, io.BytesIO(member[1]))
-    return str(path)
-
-
-def special(name, kind, target=""):
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname = kind, target
-    return info
+def fill(releases, name, **files):
+    """Write files into the source of a staged release, as its build would."""
+    for path, content in files.items():
+        place = os.path.join(releases.path(name), "src", *path.split("__"))
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        with open(place, "w", encoding="utf-8") as file:
+            file.write(content)
 
 
 def test_a_staged_release_is_empty_and_not_whole(releases):
@@ -80,14 +85,33 @@ def test_what_a_killed_build_left_is_wiped(releases):
     assert os.listdir(os.path.join(releases.path("r1"), "src")) == []
 
 
-def test_a_build_that_outlived_its_play_is_ended(releases):
+def test_a_build_that_outlived_its_play_is_ended(releases, ended):
     make(releases, "one", whole=False)
-    source = os.path.join(releases.path("one"), "src")
-    with subprocess.Popen(["sleep", "60"], cwd=source) as left, subprocess.Popen(["sleep", "60"]) as other:
-        releases.stage("one")
-        assert left.wait() == -signal.SIGKILL
-        assert other.poll() is None
-        other.kill()
+    del ended[:]
+    releases.stage("one")
+    assert ended == [ME]
+
+
+def test_the_folder_is_root_s_and_what_a_build_fills_is_the_build_s(releases, owners):
+    releases.stage("r1", ["src", "venv"])
+    path = releases.path("r1")
+    root, builder = (ME + 1, GROUP), (ME, os.getgid())
+    assert {name: owners[os.path.join(path, name)] for name in ("", "src", "venv") if name} == {
+        "src": builder,
+        "venv": builder,
+    }
+    assert owners[path] == owners[releases.folder] == owners[releases.root] == root
+    assert owners[releases.cache] == builder
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o751
+
+
+def test_a_cache_of_another_user_is_made_anew(releases, tmp_path, monkeypatch):
+    """As the app's own user had one before builds had a user of their own."""
+    os.makedirs(releases.cache)
+    open(os.path.join(releases.cache, "old"), "w").close()
+    releases.builder = (ME + 7, os.getgid())
+    releases.lay_out()
+    assert os.listdir(releases.cache) == []
 
 
 def test_a_whole_release_is_left_alone(releases):
@@ -103,93 +127,75 @@ def test_the_manifest_is_written(releases):
     assert releases.seal("r1", {"app": "other"}) is False
 
 
-def test_sealing_gives_everything_to_root_and_closes_it_to_others(releases, owners, tmp_path):
+def test_sealing_gives_everything_to_root_and_closes_it_to_others(releases, owners, ended):
     releases.stage("r1")
-    releases.unpack("r1", tar(tmp_path, ("app/main.py", b"x")))
-    source = os.path.join(releases.path("r1"), "src", "app", "main.py")
+    fill(releases, "r1", app__main="x")
+    source = os.path.join(releases.path("r1"), "src", "app", "main")
     os.chmod(source, 0o777)
     owners.clear()
+    ended.clear()
     releases.seal("r1", {})
-    assert owners[source] == (0, releases.gid)
-    assert owners[os.path.dirname(source)] == (0, releases.gid)
+    assert owners[source] == owners[os.path.dirname(source)] == (ME + 1, GROUP)
     assert os.stat(source).st_mode & 0o777 == 0o750
+    assert ended == [ME]
 
 
-def test_a_private_umask_of_the_source_does_not_lock_the_app_out(releases, tmp_path):
+def test_a_private_umask_of_the_source_does_not_lock_the_app_out(releases):
     releases.stage("r1")
-    releases.unpack("r1", tar(tmp_path, ("main.py", b"x")))
-    source = os.path.join(releases.path("r1"), "src", "main.py")
+    fill(releases, "r1", main="x")
+    source = os.path.join(releases.path("r1"), "src", "main")
     os.chmod(source, 0o600)
     releases.seal("r1", {})
     assert os.stat(source).st_mode & 0o777 == 0o640
 
 
-def test_what_root_wrote_keeps_its_mode(tmp_path, owners):
+def test_what_root_wrote_keeps_its_mode_and_is_noted(releases):
     """The environment file is root's and 0600; it must not be opened to the group."""
-    stranger = Releases(str(tmp_path / "app"), (os.getuid() + 1, os.getgid()), now=lambda: NOW)
-    stranger.stage("r1")
-    env = os.path.join(stranger.path("r1"), "env")
-    open(env, "w").close()
+    releases.stage("r1")
+    env = os.path.join(releases.path("r1"), "env")
+    with open(env, "w", encoding="utf-8") as file:
+        file.write("A=1")
     os.chmod(env, 0o600)
-    stranger.seal("r1", {})
+    releases.seal("r1", {})
     assert os.stat(env).st_mode & 0o777 == 0o600
+    written = os.path.join(releases.path("r1"), "written.json")
+    assert stat.S_IMODE(os.stat(written).st_mode) == 0o600
+    with open(written, encoding="utf-8") as file:
+        assert json.load(file) == {"env": hashlib.sha256(b"A=1").hexdigest()}
 
 
-def test_links_are_neither_followed_nor_changed(releases, tmp_path):
+def test_links_that_leave_the_release_are_refused_and_nothing_behind_them_is_touched(releases, tmp_path):
     outside = tmp_path / "outside"
     outside.write_text("x")
     outside.chmod(0o666)
     releases.stage("r1")
     os.symlink(outside, os.path.join(releases.path("r1"), "src", "link"))
-    releases.seal("r1", {})
+    with pytest.raises(GatehouseError) as caught:
+        releases.seal("r1", {})
+    assert "src/link is a link that leaves the release" in caught.value.message
     assert outside.stat().st_mode & 0o777 == 0o666
+    assert not releases.is_whole("r1")
+
+
+def test_what_git_knows_of_the_source_s_address_is_not_kept(releases):
+    releases.stage("r1")
+    fill(releases, "r1", **{".git__config": "url = https://user:secret@git.example.com", "main": "x"})
+    releases.seal("r1", {})
+    assert os.listdir(os.path.join(releases.path("r1"), "src")) == ["main"]
+
+
+def test_what_was_taken_over_before_is_not_taken_over_again(releases, ended, monkeypatch):
+    releases.stage("r1")
+    monkeypatch.setattr(_release, "ROOT", ME)
+    del ended[:]
+    assert releases.take_over("r1") is False
+    assert ended == []
 
 
 def test_there_is_nothing_to_seal(releases):
     with pytest.raises(GatehouseError) as caught:
         releases.seal("missing", {})
     assert "there is no release" in caught.value.message
-
-
-@pytest.mark.parametrize(("strip", "found"), [(False, ["shop-1.0"]), (True, ["main.py", "sub"])])
-def test_the_one_folder_of_an_archive_is_left_out_on_request(releases, tmp_path, strip, found):
-    releases.stage("r1")
-    releases.unpack("r1", tar(tmp_path, ("shop-1.0/main.py", b"x"), ("shop-1.0/sub/a", b"y")), strip)
-    assert sorted(os.listdir(os.path.join(releases.path("r1"), "src"))) == found
-
-
-def test_one_file_is_no_folder_to_leave_out(releases, tmp_path):
-    releases.stage("r1")
-    releases.unpack("r1", tar(tmp_path, ("main.py", b"x")), strip_folder=True)
-    assert os.listdir(os.path.join(releases.path("r1"), "src")) == ["main.py"]
-
-
-@pytest.mark.parametrize(
-    "member",
-    [
-        ("/etc/passwd", b"x"),
-        ("../outside", b"x"),
-        ("a/../../outside", b"x"),
-        special("link", tarfile.SYMTYPE, "/etc/passwd"),
-        special("a/link", tarfile.SYMTYPE, "../../outside"),
-        special("hard", tarfile.LNKTYPE, "../outside"),
-        special("device", tarfile.CHRTYPE),
-        special("pipe", tarfile.FIFOTYPE),
-    ],
-    ids=lambda member: member[0] if isinstance(member, tuple) else member.name + " " + member.linkname,
-)
-def test_an_archive_that_leads_out_is_refused_before_a_file_is_written(releases, tmp_path, member):
-    releases.stage("r1")
-    with pytest.raises(GatehouseError) as caught:
-        releases.unpack("r1", tar(tmp_path, ("first", b"x"), member))
-    assert caught.value.cause == "bad_source"
-    assert os.listdir(os.path.join(releases.path("r1"), "src")) == []
-
-
-def test_links_within_the_source_are_kept(releases, tmp_path):
-    releases.stage("r1")
-    releases.unpack("r1", tar(tmp_path, ("a/real", b"x"), special("a/link", tarfile.SYMTYPE, "../a/real")))
-    assert os.readlink(os.path.join(releases.path("r1"), "src", "a", "link")) == "../a/real"
 
 
 def test_the_oldest_go_first(releases):
@@ -250,7 +256,7 @@ def test_a_removal_that_is_cut_short_leaves_nothing_that_looks_whole(releases, m
     def cut_short(_path):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_release.shutil, "rmtree", cut_short)
+    monkeypatch.setattr(_release, "remove", cut_short)
     with pytest.raises(KeyboardInterrupt):
         releases.prune(["r1"])
     assert not releases.is_whole("r1")
@@ -309,14 +315,14 @@ def test_what_is_served_is_open_to_all_and_nothing_else_is(releases):
 
 @pytest.mark.parametrize(
     ("served", "words"),
-    [("src/dist", "no folder src/dist"), ("src/out", "leads out of the folder"), ("src/etc", "no folder src/etc")],
+    [("src/dist", "no folder src/dist"), ("src/out", "leads out of the folder"), ("src/file", "no folder src/file")],
 )
 def test_what_can_not_be_served_is_never_sealed(releases, served, words):
     releases.stage("one")
     source = os.path.join(releases.path("one"), "src")
     os.mkdir(os.path.join(source, "out"))
-    os.symlink("../../env", os.path.join(source, "out", "env"))
-    os.symlink("/etc", os.path.join(source, "etc"))
+    os.symlink("../file", os.path.join(source, "out", "link"))
+    open(os.path.join(source, "file"), "w").close()
     with pytest.raises(GatehouseError, match=words):
         releases.seal("one", {}, served=served)
     assert not releases.is_whole("one")
@@ -434,3 +440,23 @@ def test_what_changed_between_two_releases_is_told_without_values():
         "environment C: added",
     ]
     assert _release.compare(old, old) == []
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "{", "3", '{"packages": []}', '{"packages": {"node_modules/x": 3}}', "[" * 100000]
+)
+def test_a_list_of_packages_that_a_build_has_made_up_is_no_obstacle(releases, content):
+    releases.stage("r1")
+    modules = os.path.join(releases.path("r1"), "src", "node_modules")
+    os.makedirs(modules)
+    with open(os.path.join(modules, ".package-lock.json"), "w") as file:
+        file.write(content)
+    releases.seal("r1", {})
+    assert releases.manifest("r1")["dependencies"] == {}
+
+
+def test_a_list_of_packages_that_is_too_long_is_not_read(releases, monkeypatch):
+    monkeypatch.setattr(_release, "LARGEST_LOCK", 10)
+    test_a_list_of_packages_that_a_build_has_made_up_is_no_obstacle(
+        releases, '{"packages": {"node_modules/x": {"version": "1"}}}'
+    )
