@@ -1,0 +1,241 @@
+"""What an app, its dependencies or its archive may try on the host, and what root makes of what they leave."""
+
+import io
+import json
+import os
+import subprocess
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from testbed.plays import Run
+
+SCENARIO = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"])
+SOURCES = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
+INVENTORY = SOURCES / "inventory"
+HOST = "gatehouse-" + SCENARIO.name
+
+NEIGHBOUR, SHOP, PAGE = yaml.safe_load((SCENARIO / "vars" / "main.yml").read_text())["webapp_apps"]
+ATTACKS = {
+    "shop": dict(SHOP, source={"directory": f"{SOURCES}/shop-attacks"}, build=["python attack.py build.json"]),
+    "page": dict(PAGE, source={"directory": f"{SOURCES}/page-attacks"}, build=["python3 attack.py build.json"]),
+}
+# Where each report lies below a release. Both have been written by code of others: a dependency's, and the app's own.
+REPORTS = {
+    ("shop", "install"): "venv/install.json",
+    ("shop", "build"): "src/build.json",
+    ("page", "install"): "src/install.json",
+    ("page", "build"): "src/build.json",
+}
+PASSWORD = "the-forges-password"
+
+
+def deploy(*apps):
+    return Run(INVENTORY, SCENARIO / "converge.yml", {"webapp_apps": list(apps)})
+
+
+def release(**arguments):
+    """What the module says when it is called by itself."""
+    arguments = {"root": "/srv/shop", "user": "shop", "build_user": "shop-build", "inputs": {}, **arguments}
+    command = ["ansible", HOST, "-i", INVENTORY, "-m", "gatehouse.webapp.release", "-a", json.dumps(arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def attacked(host):
+    """The releases that were made while all attacks were tried: {app: folder}."""
+    honest = {app: host.check_output(f"readlink -f /srv/{app}/current") for app in ATTACKS}
+    run = deploy(NEIGHBOUR, *ATTACKS.values())
+    assert run.status == 0, run.failure["msg"]
+    releases = {app: host.check_output(f"readlink -f /srv/{app}/current") for app in ATTACKS}
+    assert all(releases[app] != honest[app] for app in ATTACKS)
+    return releases
+
+
+@pytest.mark.parametrize(("app", "step"), REPORTS)
+def test_every_attack_is_refused(host, attacked, app, step):
+    told = json.loads(host.file(f"{attacked[app]}/{REPORTS[app, step]}").content_string)
+    assert len(told) > 40
+    assert {name for name, how in told.items() if not how.startswith("refused")} == set()
+    # What was not there at all was not refused by anybody. Processes of others are hidden, and a page has no unit.
+    missing = {name for name, how in told.items() if "No such file" in how}
+    assert missing <= {"read the environment of the first process", *(["remove the unit"] if app == "page" else [])}
+
+
+@pytest.mark.parametrize("app", ATTACKS)
+def test_what_was_built_is_root_s_alone(host, attacked, app):
+    for unwanted in ("! -user root", "-perm /6000", "-perm /0022 ! -type l", "-type f -links +1", "-name .git"):
+        assert host.check_output(f"find {attacked[app]} {unwanted}") == "", unwanted
+    assert host.check_output(f"cat {attacked[app]}/src/shared") == "the cache's"
+    kept = host.file(f"/srv/{app}/cache/kept")
+    assert (kept.user, kept.content_string) == (f"{app}-build", "the cache's")
+
+
+def test_nothing_of_a_build_goes_on_or_is_left(host, attacked):
+    for app in ATTACKS:
+        assert host.run(f"pgrep -u {app}-build").rc == 1
+        # A failed release stays until the next is staged.
+        assert host.check_output(f"find / /dev/shm /run -xdev -user {app}-build -not -path '/srv/{app}/*'") == ""
+        assert host.file(f"{attacked[app]}/src/later").size > 0  # it was under way
+    for path in ("/tmp/planted", "/var/tmp/planted", "/dev/shm/planted", "/run/planted"):
+        assert not host.file(path).exists, path
+    assert host.check_output("find /run/gatehouse/build -mindepth 2") == ""
+    assert host.check_output("systemctl list-units --all --no-legend 'gatehouse-build-*'") == ""
+
+
+def test_the_app_runs_by_the_unit_and_the_variables_that_root_wrote(host, attacked):
+    unit = "shop@8000.service"
+    assert host.check_output(f"systemctl show -P User {unit}") == "shop"
+    pid = host.check_output(f"systemctl show -P MainPID {unit}")
+    assert host.check_output(f"stat -c %U /proc/{pid}") == "shop"
+    variables = host.check_output(f"cat /proc/{pid}/environ").split("\0")
+    assert "SECRET=the-shops-secret" in variables
+    assert not any("neighbour" in variable for variable in variables)
+
+
+def test_code_comes_by_root_s_key_which_a_build_can_t_see(host):
+    assert host.file("/srv/neighbour/current/src/app/ok.py").exists
+    seen = host.file("/srv/neighbour/current/src/seen").content_string
+    assert ".ssh" not in seen
+    assert "key" not in seen
+
+
+def test_the_users_that_build_have_a_home_in_which_they_can_leave_nothing(host, attacked):
+    for app in ATTACKS:
+        assert host.user(f"{app}-build").home == "/run/gatehouse/home"
+    assert host.check_output("stat -c '%U %a' /run/gatehouse/home") == "root 755"
+    assert host.check_output("ls -A /run/gatehouse/home") == ""
+
+
+def test_a_failed_build_shows_its_last_lines_and_neither_values_nor_what_a_terminal_obeys(host):
+    """Also where it has passed its output to somebody else, who keeps it open."""
+    give = (
+        "import array, socket; c = socket.socket(socket.AF_UNIX); c.connect(chr(0) + 'holder');"
+        "c.sendmsg([b'x'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [2]))]); c.recv(1)"
+    )
+    tell = r"printf 'first\n\033[31mred\033[0m \033]0;title\007\n'; echo $SECRET; exit 3"
+    run = deploy(dict(SHOP, build=[f'python -c "{give}"', tell]))
+    assert run.status != 0
+    message = run.failure["msg"]
+    assert "\nfirst\nred \\x1b]0;title\\x07\n<SECRET>\nthis one failed with exit status 3: " in message, message
+    assert "the-shops-secret" not in message
+
+
+def test_a_folder_that_is_deeper_than_a_path_is_refused_and_the_next_deploy_goes_on(host):
+    dig = "python3 -c \"import os; [(os.mkdir('d'), os.chdir('d')) for level in range(1500)]\""
+    for _attempt in range(2):
+        run = deploy(dict(SHOP, build=[dig]))
+        assert run.status != 0
+        assert "folders deep" in run.failure["msg"]
+    host.check_output("touch -d '2 days ago' /srv/shop/releases/*")
+    arguments = {"root": "/srv/shop", "user": "shop", "state": "pruned"}
+    command = ["ansible", HOST, "-i", INVENTORY, "-m", "gatehouse.webapp.release", "-a", json.dumps(arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_what_root_can_t_take_over_is_refused_by_name(host):
+    honest = host.check_output("readlink -f /srv/shop/current")
+    before = host.check_output("find /root/precious -printf '%p %u %m %T@\n'")
+    source = {"git": f"http://deploy:{PASSWORD}@127.0.0.1:8300/planted.git", "version": "main"}
+    run = deploy(dict(SHOP, source=source, build=["grep -rs forges-password . ~ > told || true", "python refuse.py"]))
+    assert run.status != 0
+    message = run.failure["msg"]
+    for named in (
+        "src/held is held open by process",
+        "src/logs is a link that leaves the release, to /root/precious",
+        "src/pipe is a pipe",
+        "src/socket is a socket",
+        "src/up is a link that leaves the release, to ../../../../root/precious",
+        "venv/bin/python0 is a link that leaves the release, to /srv/shop/cache/python3",
+    ):
+        assert named in message, message
+    assert PASSWORD not in json.dumps(run.failure)
+    assert host.check_output("cat /srv/shop/releases/*/src/told") == ""
+    assert host.check_output("find /root/precious -printf '%p %u %m %T@\n'") == before
+    assert host.check_output("readlink -f /srv/shop/current") == honest
+    assert host.run("curl --fail --silent http://127.0.0.1:8000/health").rc == 0
+
+
+def climbing_tar(archive):
+    """Links, each harmless as text, that climb when they are followed one after the other."""
+    with tarfile.open(archive, "w") as tar:
+
+        def add(name, **attributes):
+            info = tarfile.TarInfo(name)
+            for key, value in attributes.items():
+                setattr(info, key, value)
+            content = b"* * * * * root touch /run/planted\n" if info.isreg() else b""
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+
+        for name in ("p", "p/q"):
+            add(name, type=tarfile.DIRTYPE, mode=0o755)
+        add("p/q/r", type=tarfile.SYMTYPE, linkname=".")
+        # As text it leads to p/q/etc/cron.d; followed, twelve folders up and then there.
+        add("p/q/up", type=tarfile.SYMTYPE, linkname="r/" * 12 + "../" * 12 + "etc/cron.d")
+        add("p/q/up/planted")
+
+
+def hard_tar(archive):
+    with tarfile.open(archive, "w") as tar:
+        info = tarfile.TarInfo("shadow")
+        info.type, info.linkname = tarfile.LNKTYPE, "../../../../../etc/shadow"
+        tar.addfile(info)
+
+
+def device_tar(archive):
+    with tarfile.open(archive, "w") as tar:
+        info = tarfile.TarInfo("null")
+        info.type, info.devmajor, info.devminor = tarfile.CHRTYPE, 1, 3
+        tar.addfile(info)
+
+
+def upward_zip(archive):
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("../../../../../etc/cron.d/planted", "* * * * * root touch /run/planted\n")
+
+
+def linked_zip(archive):
+    with zipfile.ZipFile(archive, "w") as file:
+        info = zipfile.ZipInfo("jobs")
+        info.external_attr = 0o120777 << 16
+        file.writestr(info, "/etc/cron.d")
+        file.writestr("jobs/planted", "* * * * * root touch /run/planted\n")
+
+
+@pytest.mark.parametrize(
+    ("pack", "member"),
+    [
+        (climbing_tar, "planted"),
+        (hard_tar, "shadow"),
+        (device_tar, "null"),
+        (upward_zip, "planted"),
+        (linked_zip, "jobs"),
+    ],
+)
+def test_an_archive_writes_to_its_own_folder_alone(host, tmp_path, pack, member):
+    archive = tmp_path / "source"
+    pack(archive)
+    status, told = release(archive=str(archive))
+    assert status != 0
+    assert "the source can't be unpacked" in told
+    assert member in told
+    assert not host.file("/etc/cron.d/planted").exists
+    assert host.check_output("stat -c '%U %a' /etc/shadow") == "root 640"
+
+
+def test_a_release_is_activated_as_root_wrote_it_or_not_at_all(host, attacked):
+    target = host.check_output("readlink -f /srv/shop/staged")
+    host.check_output(f"cp -p {target}/env /root/env && ln -sf /srv/neighbour/current/env {target}/env")
+    try:
+        run = Run(INVENTORY, SCENARIO / "converge.yml", {"webapp_apps": [ATTACKS["shop"]]})
+        assert run.status != 0
+        assert "env of the release" in run.failure["msg"]
+        assert "is a link" in run.failure["msg"]
+    finally:
+        host.check_output(f"mv -T /root/env {target}/env")
