@@ -21,9 +21,7 @@ import re
 import time
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._activation import (
-    GREEN,
     MANIFEST,
-    RECORD,
     WRITTEN,
     lineage,
     point,
@@ -48,9 +46,6 @@ LARGEST_LOCK = 32 * 1024 * 1024
 # Seconds after which a release that is not whole counts as left behind by a build that failed.
 LONGEST_BUILD = 24 * 3600
 
-
-# What comes into a release after it was built, or is made anew with it.
-NOT_WRITTEN = (MANIFEST, WRITTEN, RECORD, GREEN, "migrated")
 
 # The folders below a release that a build may write.
 BUILT = ("src", "venv")
@@ -134,16 +129,23 @@ class Releases:
     def take_over(self, release):
         """Give what was built to root, after all that built it has ended: from then on nobody but root can change it.
 
-        Returns whether there was anything to give. An error names what can't be taken over.
+        What root wrote beside it is noted by its digest. Returns whether there was anything to give. An error names what can't be taken
+        over.
         """
         path = self.path(release)
         if not os.path.isdir(path):
             raise GatehouseError("there is no release %s to seal" % path, cause="bad_input", hint="ls %s" % self.folder)
-        built = [os.path.join(path, name) for name in BUILT if os.path.lexists(os.path.join(path, name))]
-        if all(os.lstat(folder).st_uid == ROOT for folder in built):
+        if os.path.lexists(os.path.join(path, WRITTEN)):
             return False
         end_those_of(self.builder[0])
         Takeover(path, BUILT, self.builder[0], (ROOT, self.gid)).run()
+        # The last step: what was refused above stays refused until it is staged anew.
+        written = {
+            name: hashlib.sha256(read_own(path, name)).hexdigest()
+            for name in sorted(os.listdir(path))
+            if name not in BUILT
+        }
+        self._write(os.path.join(path, WRITTEN), written, 0o600)
         return True
 
     def seal(self, release, manifest, environment=None, served=None):
@@ -158,12 +160,6 @@ class Releases:
         self.take_over(release)
         if served:
             self._open_to_all(path, served)
-        written = {
-            name: hashlib.sha256(read_own(path, name)).hexdigest()
-            for name in sorted(os.listdir(path))
-            if name not in (*NOT_WRITTEN, *BUILT)
-        }
-        self._write(os.path.join(path, WRITTEN), written, 0o600)
         manifest = dict(
             manifest,
             sealed=int(self._now()),

@@ -184,12 +184,23 @@ def test_what_git_knows_of_the_source_s_address_is_not_kept(releases):
     assert os.listdir(os.path.join(releases.path("r1"), "src")) == ["main"]
 
 
-def test_what_was_taken_over_before_is_not_taken_over_again(releases, ended, monkeypatch):
+def test_what_was_taken_over_before_is_not_taken_over_again(releases, ended):
     releases.stage("r1")
-    monkeypatch.setattr(_release, "ROOT", ME)
+    assert releases.take_over("r1") is True
     del ended[:]
     assert releases.take_over("r1") is False
     assert ended == []
+
+
+def test_what_was_refused_stays_refused_until_it_is_staged_anew(releases):
+    releases.stage("r1")
+    os.mkfifo(os.path.join(releases.path("r1"), "src", "pipe"))
+    for attempt in (releases.take_over, releases.take_over, lambda name: releases.seal(name, {})):
+        with pytest.raises(GatehouseError):
+            attempt("r1")
+    assert not releases.is_whole("r1")
+    releases.stage("r1")
+    assert releases.seal("r1", {}) is True
 
 
 def test_there_is_nothing_to_seal(releases):
