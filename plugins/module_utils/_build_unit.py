@@ -22,6 +22,7 @@ import time
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils import _commands, _unpack
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
+from ansible_collections.gatehouse.webapp.plugins.module_utils._takeover import remove
 
 # Where root keeps what a unit is given for as long as it runs.
 GIVEN = "/run/gatehouse/build"
@@ -81,6 +82,12 @@ class BuildUnit:
         self._run(["systemctl", "stop", self.name], 30)
         self._run(["systemctl", "reset-failed", self.name], 10)
 
+    def clear(self):
+        """End it, and remove what it was given: a play that is killed leaves both."""
+        self.end()
+        if os.path.lexists(self.given):
+            remove(self.given)
+
     def command(self, argv, folder, seconds, writable=(), mounts=(), hidden=(), files=(), variables=None):
         """The command line that runs argv there.
 
@@ -99,6 +106,7 @@ class BuildUnit:
         properties += [("EnvironmentFile", path) for path in files]
         return [
             *("systemd-run", "--quiet", "--wait", "--pipe", "--collect", "--service-type=exec", "--unit=" + self.name),
+            "--description=A step of the build of " + os.path.basename(self.given),
             *("--property=%s=%s" % pair for pair in properties),
             *("--setenv=%s=%s" % pair for pair in sorted((variables or {}).items())),
             "--",
@@ -127,6 +135,7 @@ class BuildUnit:
             started = clock()
             done = _stream(command, stdin, seconds + PATIENCE)
         if done.status and clock() - started >= seconds:
+            self.end()
             done = done._replace(status=TIMED_OUT)
         return done
 
@@ -149,10 +158,10 @@ class BuildUnit:
 
     def lay_out(self):
         """Make the folder of what the unit is given. Root alone can enter it, and the folder of those of all apps. And the home."""
-        os.makedirs(self._home, mode=0o755, exist_ok=True)
-        os.makedirs(os.path.dirname(self.given), exist_ok=True)
-        os.chmod(os.path.dirname(self.given), 0o700)
-        os.makedirs(self.given, mode=0o700, exist_ok=True)
+        folders = [(os.path.dirname(self._home), 0o755), (self._home, 0o755), (os.path.dirname(self.given), 0o700)]
+        for path, mode in [*folders, (self.given, 0o700)]:
+            os.makedirs(path, exist_ok=True)
+            os.chmod(path, mode)  # whatever root's umask is
 
     @contextlib.contextmanager
     def _kept(self, environment):

@@ -12,13 +12,14 @@ import contextlib
 import os
 import pwd
 import re
-import shutil
 import socket
 import socketserver
 import stat
 import struct
 import tempfile
 import threading
+
+from ansible_collections.gatehouse.webapp.plugins.module_utils._takeover import remove
 
 # Below root's home: files, and a folder with all that it holds.
 FILES = (".gitconfig", ".git-credentials", ".netrc", ".config/git/config", ".config/git/credentials")
@@ -75,7 +76,7 @@ def fetch_home(parent, owner, home, agent=None, source=None):
             variables = {"SSH_AUTH_SOCK": os.path.join(home, AGENT)} if agent else {}
             yield FetchHome(folder, [(folder, home), *mounts], variables)
     finally:
-        shutil.rmtree(folder)
+        remove(folder)
 
 
 def _names(source):

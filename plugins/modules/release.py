@@ -274,7 +274,7 @@ def carry_out(params, check_mode):
         return dict(found, changed=releases.choose(name) or sealed, whole=True)
     unit = BuildUnit(app, params["build_user"], params["sandbox"])
     if not found["whole"]:
-        unit.end()
+        unit.clear()
     changed = releases.stage(name, params["folders"])
     if params["packed"] and not found["whole"]:
         with open(params["packed"], "rb") as archive:

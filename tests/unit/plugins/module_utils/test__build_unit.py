@@ -258,3 +258,34 @@ def test_a_user_that_can_not_be_made_is_told():
         Accounts(status=9).account()
     assert "useradd: no" in caught.value.message
     assert caught.value.hint.startswith("useradd --system")
+
+
+def test_what_a_killed_play_left_is_ended_and_removed(unit, tmp_path):
+    left = tmp_path / "given" / "shop"
+    left.mkdir(parents=True)
+    (left / "env-1").write_text('TOKEN="x"')
+    unit.clear()
+    assert not left.exists()
+    assert ["kill", "--signal=KILL", unit.name] in unit._run.told
+    unit.clear()
+
+
+def test_folders_can_be_entered_by_whom_they_are_for_whatever_root_s_umask_is(unit, tmp_path):
+    before = os.umask(0o077)
+    try:
+        unit.lay_out()
+    finally:
+        os.umask(before)
+    modes = {name: stat.S_IMODE(os.stat(tmp_path / name).st_mode) for name in ("home", "given", "given/shop")}
+    assert modes == {"home": 0o755, "given": 0o700, "given/shop": 0o700}
+
+
+def test_a_unit_that_did_not_end_in_its_time_is_ended(unit, monkeypatch):
+    monkeypatch.setattr(_build_unit, "_stream", lambda _command, _stdin, _seconds: Done(1, "", []))
+    clock = iter([0.0, 9.0])
+    unit.run(["make"], "/r/src", 9, clock=lambda: next(clock))
+    assert unit._run.told.count(["kill", "--signal=KILL", unit.name]) == 2
+
+
+def test_the_journal_is_not_told_the_command(unit):
+    assert "--description=A step of the build of shop" in unit.command(["python3", "-c", "a long program"], "/r/src", 9)
