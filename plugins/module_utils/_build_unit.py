@@ -22,6 +22,7 @@ import time
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils import _commands, _unpack
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
+from ansible_collections.gatehouse.webapp.plugins.module_utils._redact import printable
 from ansible_collections.gatehouse.webapp.plugins.module_utils._takeover import remove
 
 # Where root keeps what a unit is given for as long as it runs.
@@ -208,10 +209,9 @@ def build_account(name, app, run=_commands.run, find=pwd.getpwnam):
     return entry.pw_uid, entry.pw_gid
 
 
-def printable(line):
-    """A line of output without what a terminal would obey; colours go, other control characters are told by their numbers."""
-    line = COLOUR.sub("", line)
-    return "".join(letter if letter.isprintable() or letter == "\t" else "\\x%02x" % ord(letter) for letter in line)
+def plain(line):
+    """A line of output without colours and without what else a terminal would obey."""
+    return printable(COLOUR.sub("", line))
 
 
 def parse_environment(text):
@@ -241,7 +241,7 @@ def _stream(command, stdin, seconds):
 
     def read(stream, *kept):
         for line in iter(lambda: stream.readline(LINE), b""):
-            text = printable(line.decode("utf-8", "replace").rstrip("\r\n"))
+            text = plain(line.decode("utf-8", "replace").rstrip("\r\n"))
             for one in kept:
                 one.append(text)
 

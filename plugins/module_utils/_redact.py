@@ -58,6 +58,17 @@ def redact_logins(text):
     return _IN_URL.sub(r"\1" + MASK + "@", text)
 
 
+def printable(text):
+    """Text of others without what a terminal would obey: such a character is told by its number. A tab stays."""
+    return "".join(letter if letter.isprintable() or letter == "\t" else _number(ord(letter)) for letter in text)
+
+
+def _number(code):
+    # A byte of a name that is no UTF-8 is kept by Python as a code from here on (PEP 383).
+    code = code - 0xDC00 if 0xDC80 <= code <= 0xDCFF else code
+    return ("\\x%02x" if code < 0x100 else "\\u%04x") % code
+
+
 def _setting(match):
     quote = match.group(2)[0] if match.group(2)[0] in "\"'" else ""
     return match.group(1) + quote + MASK + quote

@@ -20,6 +20,7 @@ import subprocess
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils import _commands
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
+from ansible_collections.gatehouse.webapp.plugins.module_utils._redact import printable
 
 # Deeper than any package manager nests; each level holds a handle open.
 DEEPEST = 256
@@ -154,13 +155,13 @@ class Takeover:
         self._refused.append((path, why))
 
     def _raise(self):
-        shown = ["%s %s" % (_printable(path), _printable(why)) for path, why in self._refused[:NAMED]]
+        shown = ["%s %s" % (_shown(path), _shown(why)) for path, why in self._refused[:NAMED]]
         more = len(self._refused) - len(shown)
         raise GatehouseError(
             "the release can't be sealed: %s%s" % ("; ".join(shown), "; and %d more" % more if more else ""),
             cause="bad_source",
             hint="let the source and the build make files, folders, and links to what lies beside them",
-            refused=[_printable(path) for path, _why in self._refused],
+            refused=[_shown(path) for path, _why in self._refused],
         )
 
 
@@ -266,7 +267,7 @@ def remove(name, folder=None):
     if done.returncode:
         told = done.stderr.decode("utf-8", "replace").strip().splitlines()
         raise GatehouseError(
-            "%s can't be removed: %s" % (_printable(name), _printable((told or ["rm tells no reason"])[-1])),
+            "%s can't be removed: %s" % (_shown(name), _shown((told or ["rm tells no reason"])[-1])),
             cause="not_removed",
             hint="lsattr -d %s   # is it immutable, or a mount?" % shlex.quote(name),
         )
@@ -385,7 +386,7 @@ def _kind(mode):
     return next((name for is_it, name in kinds if is_it(mode)), "file of an unknown kind")
 
 
-def _printable(text):
-    """A name that a build has chosen, without what a terminal would obey, and not longer than a person reads."""
-    text = "".join(letter if letter.isprintable() else "\\x%02x" % (ord(letter) & 0xFF) for letter in text)
+def _shown(text):
+    """A name that a build has chosen, as a person and a terminal can take it."""
+    text = printable(text)
     return text if len(text) <= SHOWN else "%s...%s" % (text[: SHOWN // 2], text[-SHOWN // 2 :])

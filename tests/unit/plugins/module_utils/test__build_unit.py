@@ -204,7 +204,7 @@ def test_what_does_not_end_is_ended(monkeypatch):
     ],
 )
 def test_a_terminal_obeys_nothing_of_what_a_build_prints(line, told):
-    assert _build_unit.printable(line) == told
+    assert _build_unit.plain(line) == told
 
 
 def test_variables_are_read_as_they_were_written():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.gatehouse.webapp.plugins.module_utils._redact import MASK, is_secret_name, redact
+from ansible_collections.gatehouse.webapp.plugins.module_utils._redact import MASK, is_secret_name, printable, redact
 
 # No text of ours has these, so a hit is the secret itself.
 SECRETS = st.text(alphabet="QXZ79", min_size=6, max_size=40)
@@ -102,3 +102,17 @@ def test_names_that_hold_secrets_are_told_from_those_that_do_not():
         name for name in ("DB_PASSWORD", "API_KEY", "DATABASE_URL", "SESSION_SECRET") if not is_secret_name(name)
     ] == []
     assert [name for name in ("LOG_LEVEL", "PORT", "HOME", "APP_VERSION") if is_secret_name(name)] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("plain\ttext, ünï 𝜋", "plain\ttext, ünï 𝜋"),
+        ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),
+        ("one\ntwo\rthree\x9b", "one\\x0atwo\\x0dthree\\x9b"),
+        ("right\u202eleft", "right\\u202eleft"),
+        (b"no \xff UTF-8".decode("utf-8", "surrogateescape"), "no \\xff UTF-8"),
+    ],
+)
+def test_a_terminal_obeys_nothing_of_what_others_have_written(text, told):
+    assert printable(text) == told
