@@ -214,14 +214,6 @@ def plain(line):
     return printable(COLOUR.sub("", line))
 
 
-def parse_environment(text):
-    """{name: value} of what environment_file() has written, or the role's template of the app's environment."""
-    return {
-        name: re.sub(r"\\(.)", r"\1", value, flags=re.S)
-        for name, value in re.findall(r'^(\w+)="((?:\\.|[^"\\])*)"$', text, re.M | re.S)
-    }
-
-
 def _stream(command, stdin, seconds):
     """Run a command and keep the last lines of what it prints: a build may print without end.
 

@@ -96,17 +96,20 @@ SYSTEMD_EXITS = {
 }
 
 
+# A name and its value, which in quotes may go over several lines. Source: systemd.exec(5).
+_ASSIGNMENT = re.compile(
+    r"""^[ \t]*([^\s#;=][^=\n]*)=[ \t]*("(?:\\.|[^"\\])*"(?=[ \t\r]*$)|'(?:\\.|[^'\\])*'(?=[ \t\r]*$)|[^\n]*)""",
+    re.M | re.S,
+)
+
+
 def parse_environment(text):
     """The assignments of an environment file as a dict: comments dropped, quotes removed."""
     found = {}
-    for line in text.splitlines():
-        line = line.strip()
-        if not line or line[0] in "#;" or "=" not in line:
-            continue
-        name, _equals, value = line.partition("=")
+    for name, value in _ASSIGNMENT.findall(text):
         value = value.strip()
         if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
-            value = re.sub(r"\\(.)", r"\1", value[1:-1])
+            value = re.sub(r"\\(.)", r"\1", value[1:-1], flags=re.S)
         found[name.strip()] = value
     return found
 

@@ -129,13 +129,17 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._build_unit impor
     TIMED_OUT,
     BuildUnit,
     build_account,
-    parse_environment,
 )
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.module_utils._fetch_home import fetch_home
 from ansible_collections.gatehouse.webapp.plugins.module_utils._processes import end_those_of
 from ansible_collections.gatehouse.webapp.plugins.module_utils._redact import redact_logins
-from ansible_collections.gatehouse.webapp.plugins.module_utils._services import Masker, is_path, take_variables
+from ansible_collections.gatehouse.webapp.plugins.module_utils._services import (
+    Masker,
+    is_path,
+    parse_environment,
+    take_variables,
+)
 
 ARGUMENTS = dict(
     app=dict(type="str", required=True),

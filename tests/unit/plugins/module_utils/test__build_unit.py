@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.gatehouse.webapp.plugins.module_utils import _build_unit
 from ansible_collections.gatehouse.webapp.plugins.module_utils._build_unit import TIMED_OUT, BuildUnit, Done
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
+from ansible_collections.gatehouse.webapp.plugins.module_utils._services import parse_environment
 
 SANDBOX = {
     "ProtectSystem": "strict",
@@ -209,7 +210,7 @@ def test_a_terminal_obeys_nothing_of_what_a_build_prints(line, told):
 
 def test_variables_are_read_as_they_were_written():
     values = {"PLAIN": "x", "HARD": 'a "b" \\ `c` $d', "LINES": 'one\ntwo="3"\n'}
-    assert _build_unit.parse_environment("# a comment\n" + _build_unit.environment_file(values)) == values
+    assert parse_environment("# a comment\n" + _build_unit.environment_file(values)) == values
 
 
 class Accounts:

@@ -87,6 +87,10 @@ def test_names_of_no_unit_are_refused_with_right_ones(name):
         ("# A=1\n; B=2\n\nno assignment\n", {}),
         ('A="a \\"quote\\" and \\\\"\nB=\'single\'\nC=\n', {"A": 'a "quote" and \\', "B": "single", "C": ""}),
         ("URL=http://a?b=c\n", {"URL": "http://a?b=c"}),
+        ('KEY="-----BEGIN\nab=c\n# no comment\n"\nB=2\n', {"KEY": "-----BEGIN\nab=c\n# no comment\n", "B": "2"}),
+        ("A='one\ntwo'  \r\nB=2\r\n", {"A": "one\ntwo", "B": "2"}),
+        ('A="not ended\nB="2"\n', {"A": '"not ended', "B": "2"}),
+        ('A="in "the" middle"\n', {"A": 'in "the" middle'}),
     ],
 )
 def test_environment_files_are_read(text, found):
