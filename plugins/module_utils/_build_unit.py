@@ -22,7 +22,7 @@ import time
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils import _commands, _unpack
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
-from ansible_collections.gatehouse.webapp.plugins.module_utils._redact import printable
+from ansible_collections.gatehouse.webapp.plugins.module_utils._redact import plain
 from ansible_collections.gatehouse.webapp.plugins.module_utils._takeover import remove
 
 # Where root keeps what a unit is given for as long as it runs.
@@ -55,9 +55,6 @@ SINCE = {"ProtectProc": 247, "ProcSubset": 247}
 # Seconds in which a source must be unpacked.
 UNPACKING = 600
 
-# What terminals take for colours and the place of the cursor. Source: ECMA-48.
-COLOUR = re.compile("\x1b\\[[0-?]*[ -/]*[@-~]")
-
 # The status of what did not end in its time, as timeout(1) has it.
 TIMED_OUT = 124
 
@@ -71,6 +68,7 @@ class BuildUnit:
 
     def __init__(self, app, user, sandbox, run=_commands.run, given=GIVEN):
         self.name = "gatehouse-build-%s.service" % app
+        self._app = app
         self._user = user
         self._sandbox = sandbox
         self._run = run
@@ -107,7 +105,7 @@ class BuildUnit:
         properties += [("EnvironmentFile", path) for path in files]
         return [
             *("systemd-run", "--quiet", "--wait", "--pipe", "--collect", "--service-type=exec", "--unit=" + self.name),
-            "--description=A step of the build of " + os.path.basename(self.given),
+            "--description=A step of the build of " + self._app,
             *("--property=%s=%s" % pair for pair in properties),
             *("--setenv=%s=%s" % pair for pair in sorted((variables or {}).items())),
             "--",
@@ -207,11 +205,6 @@ def build_account(name, app, run=_commands.run, find=pwd.getpwnam):
             hint="give the app another name, or that user",
         )
     return entry.pw_uid, entry.pw_gid
-
-
-def plain(line):
-    """A line of output without colours and without what else a terminal would obey."""
-    return printable(COLOUR.sub("", line))
 
 
 def _stream(command, stdin, seconds):

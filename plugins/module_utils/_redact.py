@@ -11,6 +11,9 @@ import re
 
 MASK = "***"
 
+# Control sequences, by which terminals are told of colours and the place of the cursor. Source: ECMA-48.
+SEQUENCES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+
 # Words in the name of a setting, header or parameter whose value is nobody's business.
 SECRET_NAME = (
     r"(?:pass(?:word|wd|phrase|code)?|pwd|secret|token|api[-_.]?key|access[-_.]?key|private[-_.]?key|signing[-_.]?key"
@@ -61,6 +64,11 @@ def redact_logins(text):
 def printable(text):
     """Text of others without what a terminal would obey: such a character is told by its number. A tab stays."""
     return "".join(letter if letter.isprintable() or letter == "\t" else _number(ord(letter)) for letter in text)
+
+
+def plain(line):
+    """A line of output without colours and without what else a terminal would obey."""
+    return printable(SEQUENCES.sub("", line))
 
 
 def _number(code):

@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from ansible_collections.gatehouse.webapp.plugins.module_utils._redact import SEQUENCES
+
 # The modules that measure. What they return is told even when all is well.
 GATES = frozenset(
     "gatehouse.webapp." + name
@@ -243,7 +245,7 @@ class Run:
 
 def clean(value):
     """A text of another machine without what a terminal would obey."""
-    text = re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]", "", str(value)).expandtabs(4)
+    text = SEQUENCES.sub("", str(value)).expandtabs(4)
     return "".join(char for char in text if unicodedata.category(char) not in ("Cc", "Cf"))
 
 

@@ -195,19 +195,6 @@ def test_what_does_not_end_is_ended(monkeypatch):
     assert done.status == TIMED_OUT
 
 
-@pytest.mark.parametrize(
-    ("line", "told"),
-    [
-        ("plain\ttext ünï", "plain\ttext ünï"),
-        ("\x1b[31;1mred\x1b[0m and \x1b[2Kgone", "red and gone"),
-        ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),
-        ("one\rtwo\x9b31m", "one\\x0dtwo\\x9b31m"),
-    ],
-)
-def test_a_terminal_obeys_nothing_of_what_a_build_prints(line, told):
-    assert _build_unit.plain(line) == told
-
-
 def test_variables_are_read_as_they_were_written():
     values = {"PLAIN": "x", "HARD": 'a "b" \\ `c` $d', "LINES": 'one\ntwo="3"\n'}
     assert parse_environment("# a comment\n" + _build_unit.environment_file(values)) == values

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.gatehouse.webapp.plugins.module_utils._redact import MASK, is_secret_name, printable, redact
+from ansible_collections.gatehouse.webapp.plugins.module_utils._redact import (
+    MASK,
+    is_secret_name,
+    plain,
+    printable,
+    redact,
+)
 
 # No text of ours has these, so a hit is the secret itself.
 SECRETS = st.text(alphabet="QXZ79", min_size=6, max_size=40)
@@ -116,3 +122,16 @@ def test_names_that_hold_secrets_are_told_from_those_that_do_not():
 )
 def test_a_terminal_obeys_nothing_of_what_others_have_written(text, told):
     assert printable(text) == told
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("plain\ttext ünï", "plain\ttext ünï"),
+        ("\x1b[31;1mred\x1b[0m and \x1b[2Kgone", "red and gone"),
+        ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),
+        ("one\rtwo\x9b31m", "one\\x0dtwo\\x9b31m"),
+    ],
+)
+def test_a_terminal_obeys_nothing_of_what_a_build_prints(line, told):
+    assert plain(line) == told
