@@ -8,6 +8,7 @@ none of it. Sources: ssh_config(5), git-config(1), git-credential-store(1), and 
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import os
 import pwd
@@ -39,15 +40,9 @@ SAFE = "\n[safe]\n\tdirectory = *\n"
 AGENT = ".ssh-agent"
 
 
-class FetchHome:
-    """folder: where it lies on the host.   mounts: [(path on the host, where the unit sees it), ...].
-    variables: what tells ssh of an agent.
-    """
-
-    def __init__(self, folder, mounts, variables):
-        self.folder = folder
-        self.mounts = mounts
-        self.variables = variables
+FetchHome = collections.namedtuple("FetchHome", "folder mounts variables")
+"""folder: where it lies on the host.   mounts: [(path on the host, where the unit sees it), ...].
+variables: what tells ssh of an agent."""
 
 
 @contextlib.contextmanager

@@ -132,10 +132,8 @@ def test_a_folder_that_is_deeper_than_a_path_is_refused_and_the_next_deploy_goes
         assert run.status != 0
         assert "folders deep" in run.failure["msg"]
     host.check_output("touch -d '2 days ago' /srv/shop/releases/*")
-    arguments = {"root": "/srv/shop", "user": "shop", "state": "pruned"}
-    command = ["ansible", HOST, "-i", INVENTORY, "-m", "gatehouse.webapp.release", "-a", json.dumps(arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
+    status, told = release(state="pruned")
+    assert status == 0, told
 
 
 def test_what_root_can_t_take_over_is_refused_by_name(host):
