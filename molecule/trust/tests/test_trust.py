@@ -20,7 +20,13 @@ HOST = "gatehouse-" + SCENARIO.name
 
 NEIGHBOUR, SHOP, PAGE = yaml.safe_load((SCENARIO / "vars" / "main.yml").read_text())["webapp_apps"]
 ATTACKS = {
-    "shop": dict(SHOP, source={"directory": f"{SOURCES}/shop-attacks"}, build=["python attack.py build.json"]),
+    "shop": dict(
+        SHOP,
+        source={"directory": f"{SOURCES}/shop-attacks"},
+        # By pip, which runs a package's setup.py, as uv does; the others are installed by uv, since pip takes its time.
+        uvicorn=dict(SHOP["uvicorn"], installer="pip"),
+        build=["python attack.py build.json"],
+    ),
     "page": dict(PAGE, source={"directory": f"{SOURCES}/page-attacks"}, build=["python3 attack.py build.json"]),
 }
 # Where each report lies below a release. Both have been written by code of others: a dependency's, and the app's own.
