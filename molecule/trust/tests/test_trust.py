@@ -1,5 +1,6 @@
 """What an app, its dependencies or its archive may try on the host, and what root makes of what they leave."""
 
+import hashlib
 import io
 import json
 import os
@@ -231,6 +232,15 @@ def test_an_archive_writes_to_its_own_folder_alone(host, tmp_path, pack, member)
     assert member in told
     assert not host.file("/etc/cron.d/planted").exists
     assert host.check_output("stat -c '%U %a' /etc/shadow") == "root 640"
+
+
+def test_a_download_that_can_not_be_unpacked_is_told_and_not_kept(host):
+    checksum = "sha256:" + hashlib.sha256(b"no archive").hexdigest()
+    source = {"archive": "http://127.0.0.1:8300/broken.tar.gz", "checksum": checksum}
+    run = deploy(dict(SHOP, source=source))
+    assert run.status != 0
+    assert "it can't be read as a tar or zip file: it is none, or cut off" in run.failure["msg"]
+    assert host.check_output("find /srv/shop -maxdepth 1 -name 'source-*'") == ""
 
 
 def test_a_release_is_activated_as_root_wrote_it_or_not_at_all(host, attacked):
