@@ -110,6 +110,58 @@ def test_a_static_folder_is_served_and_nothing_beside_it(ask):
         assert ask(path).text != "secret\n"
 
 
+def test_a_link_in_a_static_folder_leads_to_files_of_its_own_owner_alone(ask, host):
+    """Whoever may write there could have files served that it can't read itself, as far as nginx can."""
+    host.check_output(
+        """
+        useradd --system writer; cd /srv/www/docs
+        echo mine > mine.txt; ln -s mine.txt inside.txt; chown -h writer mine.txt inside.txt
+        mkdir -p /srv/www/others; echo others > /srv/www/others/page.txt; gzip -k /srv/www/others/page.txt
+        ln -s /srv/www/others/page.txt file.txt; ln -s /srv/www/others folder; ln -s folder/page.txt twice.txt
+        ln -s /srv/www/others/page.txt.gz mine.txt.gz; ln -s /proc/self/environ environ
+        chown -h writer file.txt folder twice.txt mine.txt.gz environ
+        """
+    )
+    try:
+        for path in ("/docs/mine.txt", "/docs/inside.txt"):
+            assert ask(path).text == "mine\n", path
+        for path in ("/docs/file.txt", "/docs/folder/page.txt", "/docs/twice.txt", "/docs/environ", "/docs/folder/"):
+            answer = ask(path, headers={"Accept-Encoding": "gzip, br"})
+            assert answer.status_code == 403, path
+            assert "others" not in answer.text
+        assert ask("/docs/mine.txt", headers={"Accept-Encoding": "gzip"}).text == "mine\n"
+    finally:
+        host.check_output(
+            "cd /srv/www/docs; rm -r mine.txt* inside.txt file.txt folder twice.txt environ /srv/www/others"
+        )
+
+
+def test_nginx_comes_back_however_often_its_master_is_killed(host, ask):
+    def answers():
+        try:
+            return ask("/who").status_code == 200
+        except requests.RequestException:
+            return False
+
+    def comes_back():
+        deadline = time.monotonic() + 20
+        while not answers():
+            assert time.monotonic() < deadline, host.run("systemctl status nginx").stdout
+            time.sleep(0.05)
+
+    for _time in range(7):  # systemd's own limit is 5 within 10 seconds
+        host.check_output("kill -9 $(cat /run/nginx.pid)")
+        comes_back()
+    # What keeps it from starting may be mended at any time.
+    host.check_output("echo broken > /etc/nginx/conf.d/broken.conf && kill -9 $(cat /run/nginx.pid) && sleep 4")
+    assert not answers()
+    host.check_output("rm /etc/nginx/conf.d/broken.conf")
+    comes_back()
+    host.check_output("systemctl stop nginx && sleep 1")
+    assert host.run("systemctl is-active nginx").stdout.strip() == "inactive"
+    host.check_output("systemctl start nginx")
+
+
 def test_return_routes(ask):
     assert ask("/gone").status_code == 410
 

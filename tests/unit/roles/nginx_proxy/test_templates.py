@@ -265,6 +265,28 @@ def test_a_static_folder_ends_where_its_path_ends(rendered):
     assert "/docs" not in locations
 
 
+def test_links_to_files_of_others_are_not_followed_in_folders_that_are_no_release(rendered):
+    routes = [
+        {"path": "/docs", "static": "/srv/docs"},
+        {"path": "/", "static": "/srv/www"},
+        {"path": "= /robots.txt", "static": "/srv/www/robots.txt"},
+        {"path": "= /news/", "static": "/srv/news"},
+        {"path": "/app/", "app": "front"},
+        {"path": "/api/", "app": "api"},
+    ]
+    site = site_of(rendered([dict(SITE, routes=routes)], [*APPS, FRONT]))
+    found = {path: all_of(location, "disable_symlinks") for path, location in blocks(site, "location").items()}
+    owner = [["if_not_owner", "from=$document_root"]]
+    assert {path: told for path, told in found.items() if told} == {
+        "/docs/": owner,
+        "/": owner,
+        "= /robots.txt": [["if_not_owner", "from=/srv/www"]],
+        "= /news/": owner,
+    }
+    # In a server block it would hold for the look at current/green too.
+    assert all_of(site, "disable_symlinks") == []
+
+
 def test_every_location_has_the_security_headers_unless_it_has_its_own(rendered):
     routes = [dict(ROUTES[0], headers={"x-frame-options": "DENY"}), *ROUTES[1:]]
     for path, location in blocks(site_of(rendered([dict(SITE, routes=routes)])), "location").items():
