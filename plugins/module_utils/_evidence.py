@@ -36,6 +36,7 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._nginx import (
     stale,
 )
 from ansible_collections.gatehouse.webapp.plugins.module_utils._nginx_run import Host as Nginx
+from ansible_collections.gatehouse.webapp.plugins.module_utils._owned import open_owned
 from ansible_collections.gatehouse.webapp.plugins.module_utils._poll import Deadline
 from ansible_collections.gatehouse.webapp.plugins.module_utils._probes import (
     Expectation,
@@ -44,6 +45,7 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._probes import (
     probe_tcp,
     probe_websocket,
 )
+from ansible_collections.gatehouse.webapp.plugins.module_utils._processes import users
 from ansible_collections.gatehouse.webapp.plugins.module_utils._reachability import look
 from ansible_collections.gatehouse.webapp.plugins.module_utils._redact import is_secret_name, redact
 from ansible_collections.gatehouse.webapp.plugins.module_utils._services import (
@@ -53,6 +55,8 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._services import 
     parse_environment,
     parse_show,
 )
+from ansible_collections.gatehouse.webapp.plugins.module_utils._ufw import CONF_FILE, is_enabled
+from ansible_collections.gatehouse.webapp.plugins.module_utils._ufw import UNIT as UFW_UNIT
 
 SCHEMA = 1
 
@@ -160,6 +164,7 @@ class Witness:
             "clock": (ONE, self.clock),
             "monitor": (ONE, self.monitor),
             "pm2": (SOON, self.pm2),
+            "ufw": (ONE, self.ufw),
         }
         if self.sites:
             asked["nginx"] = (SEVERAL, self.nginx)
@@ -250,7 +255,10 @@ class Witness:
         }
         if pm2:
             home = environment.get("PM2_HOME") or os.path.join(environment.get("HOME", "/root"), ".pm2")
-            process["pm2_log"] = [redact(line)[:LINE] for line in _tail(os.path.join(home, "pm2.log"))[-LINES:]]
+            # Where that is, is what the process's user says. One of several users is a program that became another one.
+            owners = users(pid, self.proc)
+            lines = _tail(os.path.join(home, "pm2.log"), *owners) if len(owners) == 1 else []
+            process["pm2_log"] = [redact(line)[:LINE] for line in lines[-LINES:]]
         return process
 
     def listeners(self):
@@ -518,10 +526,14 @@ class Witness:
         """The PM2 of people: each folder that says which process its daemon is, whether that lives, and the apps that it has run."""
         found = []
         for home in ["/root/.pm2"] + sorted(glob.glob("/home/*/.pm2")):
-            pid = _read(os.path.join(home, "pm2.pid")).strip()
+            try:
+                user = os.stat(os.path.dirname(home)).st_uid
+            except OSError:
+                continue
+            pid = "".join(_tail(os.path.join(home, "pm2.pid"), user)).strip()
             if pid.isdigit():
                 alive = "God Daemon" in _read("%s/%s/cmdline" % (self.proc, pid))
-                log = "\n".join(_tail(os.path.join(home, "pm2.log")))
+                log = "\n".join(_tail(os.path.join(home, "pm2.log"), user))
                 apps = sorted(set(re.findall(r"\bApp \[(.+?):\d+\]", log)))
                 found.append({"home": home, "pid": int(pid), "alive": alive, "apps": apps})
         return found
@@ -537,6 +549,14 @@ class Witness:
                 lines = _tail(match.group(1) if match else "/var/log/monit.log")
                 return {"pid": int(name), "lines": [redact(line)[:LINE] for line in lines[-LINES:]]}
         return {}
+
+    def ufw(self):
+        """{unit, enabled}: whether UFW is started at boot, as systemd and as its own settings say; None where it is not installed."""
+        text = _read(CONF_FILE)
+        if not text:
+            return None
+        _status, output, _messages = self.run(["systemctl", "is-enabled", UFW_UNIT])
+        return {"unit": output.strip(), "enabled": is_enabled(text)}
 
     def memory(self):
         kills = []
@@ -845,9 +865,10 @@ def _read(path):
         return ""
 
 
-def _tail(path):
+def _tail(path, owner=None):
+    """The last lines of a file; none of one that can't be read. owner: the user id whose file it must be."""
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb") if owner is None else open_owned(path, owner) as file:
             size = os.fstat(file.fileno()).st_size
             file.seek(max(0, size - TAIL))
             return file.read(TAIL).decode("utf-8", "replace").splitlines()

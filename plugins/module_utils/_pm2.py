@@ -19,6 +19,7 @@ import time
 from collections import namedtuple
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
+from ansible_collections.gatehouse.webapp.plugins.module_utils._owned import open_owned
 
 # One process of an app. started: in seconds since 1970.   number: NODE_APP_INSTANCE.   settings: all that PM2 has of it.
 Process = namedtuple("Process", "id name pid status restarts unstable started exit_code number settings")
@@ -380,16 +381,17 @@ class Pm2:
 
     def daemon(self):
         """(pid, version) of the daemon, or None. PM2 itself can't be asked: it would start one."""
-        pid = self._read(os.path.join(self.home, "pm2.pid")).strip()
-        version = pid.isdigit() and parse_title(self._read(os.path.join(self._proc, pid, "cmdline")))
+        pid = self._read("pm2.pid").strip()
+        version = pid.isdigit() and parse_title(title(pid, self._proc))
         return (int(pid), version) if version else None
 
     def version(self):
         """The version of the command."""
         package = os.path.join(os.path.dirname(os.path.realpath(self.executable)), os.pardir, "package.json")
         try:
-            return str(json.loads(self._read(package))["version"])
-        except (ValueError, KeyError, TypeError):
+            with open_owned(package, 0, self.user.uid) as file:
+                return str(json.loads(file.read().decode("utf-8", "replace"))["version"])
+        except (OSError, ValueError, KeyError, TypeError):
             return plain(self._ask(["--version"])).splitlines()[-1]
 
     def check_name(self, name):
@@ -434,7 +436,7 @@ class Pm2:
     def dump(self):
         """The processes that the dump holds, [] where there is none. Raises GatehouseError when it can't be read."""
         path = os.path.join(self.home, "dump.pm2")
-        text = self._read(path)
+        text = self._read("dump.pm2")
         try:
             return parse_dump(text) if text or os.path.exists(path) else []
         except (ValueError, TypeError) as error:
@@ -521,7 +523,8 @@ class Pm2:
         found = []
         for path in _log_files(process):
             try:
-                with open(path, "rb") as file:
+                # Where it logs is what the app's user says.
+                with open_owned(path, self.user.uid) as file:
                     size = os.fstat(file.fileno()).st_size
                     begin = sizes.get(path, 0)
                     file.seek(max(begin if begin <= size else 0, size - 65536))  # it may have been rotated since
@@ -538,13 +541,22 @@ class Pm2:
         environment = dict(self.environment(), **(variables or {}))
         return self._start_command([self.executable] + words, dict(environment, PM2_HOME=self.home), self.user)
 
-    @staticmethod
-    def _read(path):
+    def _read(self, name):
+        """A file of its home, which is the user's to write."""
         try:
-            with open(path, encoding="utf-8", errors="replace") as file:
-                return file.read()
+            with open_owned(os.path.join(self.home, name), self.user.uid) as file:
+                return file.read().decode("utf-8", "replace")
         except OSError:
             return ""
+
+
+def title(pid, proc="/proc"):
+    """The command line of a process, as text; empty when there is none."""
+    try:
+        with open(os.path.join(proc, str(pid), "cmdline"), encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
 
 
 def _log_files(process):

@@ -93,7 +93,7 @@ def end_those_of(uid, proc="/proc", kill=os.kill, clock=time.monotonic, sleep=ti
         raise ValueError("root's processes are not ended")
     ended, deadline = set(), clock() + PATIENCE
     while True:
-        left = [pid for pid in map(int, filter(str.isdigit, os.listdir(proc))) if uid in _users(pid, proc)]
+        left = [pid for pid in map(int, filter(str.isdigit, os.listdir(proc))) if uid in users(pid, proc)]
         if not left:
             return sorted(ended)
         if clock() > deadline:
@@ -109,7 +109,7 @@ def end_those_of(uid, proc="/proc", kill=os.kill, clock=time.monotonic, sleep=ti
         sleep(0.01)
 
 
-def _users(pid, proc):
+def users(pid, proc="/proc"):
     """The user ids that a process has, or may take on again; none of one that has ended and is not yet collected."""
     try:
         with open("%s/%d/status" % (proc, pid), encoding="utf-8", errors="replace") as file:

@@ -17,6 +17,10 @@ RULE_FILES = {4: "/etc/ufw/user.rules", 6: "/etc/ufw/user6.rules"}
 DEFAULTS_FILE = "/etc/default/ufw"
 CONF_FILE = "/etc/ufw/ufw.conf"
 
+# The unit that starts UFW at boot, and what `systemctl is-enabled` says of it when it does not.
+UNIT = "ufw.service"
+NOT_AT_BOOT = ("disabled", "enabled-runtime", "linked", "linked-runtime", "masked", "masked-runtime")
+
 POLICIES = {"allow": "ACCEPT", "deny": "DROP", "reject": "REJECT"}
 DIRECTIONS = (("incoming", "INPUT", "input"), ("outgoing", "OUTPUT", "output"), ("routed", "FORWARD", "forward"))
 # Each logs what the one before it logs, and more.
@@ -123,6 +127,24 @@ def parse_settings(text):
     return dict(re.findall(r"(?m)^(\w+)=[\"']?(\w+)[\"']?\s*$", text))
 
 
+def is_enabled(conf):
+    """Whether ufw.conf, given as its text, says that UFW filters."""
+    return parse_settings(conf).get("ENABLED", "no").lower() == "yes"
+
+
+def missing_at_boot(unit, enabled):
+    """(why, the command that mends it) when UFW is not there after a reboot; None when it is, or that is not known.
+
+    unit: what `systemctl is-enabled ufw.service` says.   enabled: what ufw.conf says; None where it could not be read.
+    """
+    if unit in NOT_AT_BOOT:
+        unmask = "systemctl unmask %s%s && " % ("--runtime " if unit.endswith("-runtime") else "", UNIT)
+        return "%s is %s" % (UNIT, unit), "%ssystemctl enable %s" % (unmask if unit.startswith("masked") else "", UNIT)
+    if enabled is False:
+        return "%s says ENABLED=no" % CONF_FILE, "ufw --force enable"
+    return None
+
+
 def parse_policy(rules4, rules6, defaults, conf):
     """What the four files say, each given as its text."""
     settings = parse_settings(defaults)
@@ -134,7 +156,7 @@ def parse_policy(rules4, rules6, defaults, conf):
         *(names.get(settings.get("DEFAULT_%s_POLICY" % chain, "DROP").upper(), "deny") for _n, chain, _s in DIRECTIONS),
         level if level in LEVELS else "low",
         settings.get("IPV6", "no").lower() == "yes",
-        settings.get("ENABLED", "no").lower() == "yes",
+        is_enabled(conf),
     )
 
 

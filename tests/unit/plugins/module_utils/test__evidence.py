@@ -1,6 +1,7 @@
 """The evidence: what each question makes of what it sees, and that no question holds up the others."""
 
 import json
+import os
 import subprocess
 import threading
 import time
@@ -245,6 +246,29 @@ def test_processes_are_told_without_the_values_of_their_environment(proc):
     assert found[0]["files_max"] == 1024
     assert found[0]["environment"] == {"API_TOKEN": "set", "EMPTY": "empty"}
     assert "secret" not in json.dumps(found)
+
+
+@pytest.mark.parametrize(
+    ("users", "told"),
+    [
+        ([0, 0, 0, 0], ["PM2 log: [PM2] Daemonized"]),  # whoever runs the tests owns the log
+        ([1, 1, 1, 1], []),
+        # A program that became another user: what it says of itself is the first one's word.
+        ([1, 0, 0, 0], []),
+    ],
+)
+def test_what_a_process_calls_its_log_is_read_only_where_it_is_its_user_s_own(tmp_path, users, told):
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "pm2.log").write_text("PM2 log: [PM2] Daemonized\n")
+    folder = tmp_path / "proc" / "7"
+    (folder / "fd").mkdir(parents=True)
+    (folder / "stat").write_text("7 (node) S 1 0 0" + " 0" * 40)
+    (folder / "cmdline").write_bytes(b"node\0/usr/bin/pm2-runtime\0x")
+    (folder / "environ").write_text("PM2_HOME=%s\0" % home)
+    (folder / "status").write_text("State:\tS\nUid:\t%s\n" % "\t".join(str(os.getuid() + user) for user in users))
+    (process,) = Witness([], [], {}, None, 30, str(tmp_path / "proc")).processes()
+    assert process["pm2_log"] == told
 
 
 @pytest.mark.parametrize(("app", "since"), [({"since": 100.0}, ["--since", "@99.900"]), ({}, [])])

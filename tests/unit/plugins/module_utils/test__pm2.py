@@ -278,7 +278,7 @@ def pm2_of(home, shell, daemon="PM2 v7.0.4: God Daemon (x)\0", **options):
         (home / ".pm2" / "pm2.pid").write_text("99")
         (home / "proc" / "99").mkdir(parents=True)
         (home / "proc" / "99" / "cmdline").write_text(daemon)
-    user = Account("web", 1000, 1000, str(home))
+    user = Account("web", os.getuid(), os.getgid(), str(home))
     return Pm2(user, None, str(home / "pm2/bin/pm2"), shell, proc=str(home / "proc"), **options)
 
 
@@ -301,6 +301,23 @@ def test_a_daemon_of_another_version_is_refused(home):
     assert caught.value.cause == "other_version"
     assert "is version 6.0.14, and" in caught.value.message and "is 7.0.4" in caught.value.message
     assert caught.value.hint.startswith("runuser -u web -- env PM2_HOME=%s/.pm2" % home)
+
+
+def test_what_the_user_s_files_lead_to_is_read_only_where_it_is_the_user_s_own(home, processes, tmp_path):
+    """Root reads them, and the user may put a link to anything in the place of each."""
+    stranger = Account("web", os.getuid() + 1, os.getgid(), str(home))
+    (home / ".pm2" / "pm2.pid").write_text("99")
+    (home / "proc" / "99").mkdir(parents=True)
+    (home / "proc" / "99" / "cmdline").write_text("PM2 v7.0.4: God Daemon (x)\0")
+    log = tmp_path / "shadow"
+    log.write_text("root:hash\n")
+    settings = {"pm_out_log_path": str(log), "pm_err_log_path": str(log)}
+    process = processes["web:0"]._replace(settings=settings)
+    told = {}
+    for user in (stranger, stranger._replace(uid=os.getuid())):
+        pm2 = Pm2(user, None, str(home / "pm2/bin/pm2"), Shell(), proc=str(home / "proc"))
+        told[user.uid] = (pm2.daemon(), pm2.log(process, {}, 20))
+    assert told == {stranger.uid: (None, []), os.getuid(): ((99, "7.0.4"), ["root:hash"])}
 
 
 def test_the_daemon_never_starts_with_the_variables_of_an_app(home, processes):
