@@ -133,6 +133,7 @@ class Look:
             saved[6] = None
         self.tables = {family: _ufw_kernel.read_table(text) for family, text in saved.items() if text is not None}
         self.states = {family: _ufw_kernel.state(table, family) for family, table in self.tables.items()}
+        self.unit = host.run(["systemctl", "is-enabled", _ufw.UNIT])[1].strip()
 
 
 class Run:
@@ -218,6 +219,8 @@ class Run:
         reasons = []
         if self.look.states[4] == "absent":
             reasons.append("The firewall is off.")
+        if self.look.unit in _ufw.NOT_AT_BOOT:
+            reasons.append("The firewall is not started at boot: %s is %s." % (_ufw.UNIT, self.look.unit))
         if self.files:
             reasons.append("Files differ: %s." % ", ".join(sorted(self.files)))
         for family, chains in self.stale.items():
@@ -240,6 +243,9 @@ class Run:
         if self._had_block() != self.docker:
             lines = before if self._had_block() else after
             lines.append("%s: closed but for route rules" % _ufw_kernel.DOCKER_CHAIN)
+        if self.look.unit in _ufw.NOT_AT_BOOT:
+            before.append("At boot: %s is %s" % (_ufw.UNIT, self.look.unit))
+            after.append("At boot: %s is enabled" % _ufw.UNIT)
         result["diff"] = {"before": "\n".join(before) + "\n", "after": "\n".join(after) + "\n"}
         result["published"] = self._published()
         return result
@@ -494,19 +500,37 @@ class Run:
                 )
 
     def _write_files(self):
+        """The files, and that they are loaded at boot."""
         written = []
         try:
             for path, text in self.files.items():
                 self.host.write(path, text)
                 written.append(path)
-        except OSError as error:
+            self._enable_at_boot()
+        except (OSError, GatehouseError) as error:
             for path in written:
                 self.host.write(path, self.look.files[path])
+            if isinstance(error, GatehouseError):
+                raise
             raise GatehouseError(
                 "%s can't be written: %s" % (error.filename or path, error.strerror),
                 cause="unwritable",
                 hint="df -h /etc",
             ) from error
+
+    def _enable_at_boot(self):
+        if self.look.unit not in _ufw.NOT_AT_BOOT:
+            return
+        masked = {"masked": [], "masked-runtime": ["--runtime"]}.get(self.look.unit)
+        commands = [] if masked is None else [["systemctl", "unmask", *masked, _ufw.UNIT]]
+        for argv in [*commands, ["systemctl", "enable", _ufw.UNIT]]:
+            code, _out, error = self.host.run(argv)
+            if code:
+                raise GatehouseError(
+                    "UFW can't be started at boot: %s" % " ".join(error.split()),
+                    cause="not_at_boot",
+                    hint=" ".join(argv),
+                )
 
     def _put_back(self, undo, off, error):
         """The former policy, and the error to raise."""

@@ -17,6 +17,7 @@ import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from ansible_collections.gatehouse.webapp.plugins.module_utils import _ufw
 from ansible_collections.gatehouse.webapp.plugins.module_utils._agreement import compare, describe, next_step
 from ansible_collections.gatehouse.webapp.plugins.module_utils._certificate import check_served
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
@@ -58,6 +59,8 @@ TOO_MANY = 429
 # Of an answer's body so much is looked through, and of a message so much is told: secrets are taken out before it is cut.
 EXCERPT = 4000
 LONGEST = 500
+# The line of `ufw status verbose` that says that it filters.
+UFW_RUNS = "Status: active"
 # A line of `ufw status verbose` that lets everybody through to a port: 80, 80/tcp, 80,443/tcp (Nginx Full). Not one for IPv6 alone.
 OPENS = r"(?m)^(?:[0-9,]+,)?%d(?:,[0-9,]+)?(?:/tcp)?(?: \((?!v6)[^()]*\))? +(?:ALLOW|LIMIT) IN +Anywhere"
 
@@ -531,7 +534,23 @@ class Host:
         status, out, err = self.run(["ufw", "status", "verbose"])
         if status == 127:
             return [unknown("firewall", "UFW", "The firewall was not measured: UFW is not installed.")]
-        return firewall_findings(ports, out + err, _since(begun))
+        said = out + err
+        return firewall_findings(ports, said, _since(begun)) + (
+            self._at_boot() if UFW_RUNS in said.splitlines() else []
+        )
+
+    def _at_boot(self):
+        """What is closed now is to be closed after a reboot too."""
+        try:
+            with open(_ufw.CONF_FILE, encoding="utf-8", errors="replace") as file:
+                enabled = _ufw.is_enabled(file.read())
+        except OSError:
+            enabled = None
+        missing = _ufw.missing_at_boot(self.run(["systemctl", "is-enabled", _ufw.UNIT])[1].strip(), enabled)
+        if not missing:
+            return []
+        message = "UFW is active, and is not started at boot (%s): after a reboot every port is open." % missing[0]
+        return [finding("firewall", "UFW", "risk", "not at boot", message, next=missing[1])]
 
     # 4
 
@@ -582,7 +601,7 @@ def firewall_findings(ports, said, ms):
     found = []
     for one in ports:
         what, error = "port %d" % one["port"], None
-        if "Status: active" not in said.splitlines():
+        if UFW_RUNS not in said.splitlines():
             first = (said.strip().splitlines() or ["it says nothing"])[0]
             error = GatehouseError("UFW is not active (%s)" % first, "inactive")
         elif not re.search(OPENS % one["port"], said):

@@ -17,6 +17,8 @@ description:
     is no moment in which everything gets through, and connections that are open stay open. Then the kernel's rules are read
     back. Whatever fails, the former policy is put back.
   - >-
+    UFW is started at boot. Where its unit was disabled or masked, it is enabled again.
+  - >-
     What runs is compared too. A rule that somebody took out of the kernel, or chains that were flushed, are a reason to load
     the policy again, though the files say what they should.
   - UFW's own files stay UFW's. They are written as it writes them, and C(ufw) can be used beside this.
@@ -233,7 +235,7 @@ cause:
     - What kind of failure it was.
     - >-
       V(bad_input), V(not_installed), V(would_shut_out), V(docker_rules), V(unreadable), V(no_kernel), V(kernel_refused),
-      V(not_loaded), V(unwritable), V(no_timer), V(not_confirmed), or V(busy) if another run is at work.
+      V(not_loaded), V(unwritable), V(not_at_boot), V(no_timer), V(not_confirmed), or V(busy) if another run is at work.
   returned: failure
   type: str
 hint:

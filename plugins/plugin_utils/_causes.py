@@ -31,6 +31,8 @@ CAUSES = {
     "dns_missing": "A server name is not in DNS",
     "dns_wrong": "A server name leads to another host",
     "ufw_closed": "UFW is closed",
+    "firewall_off": "The firewall is set up, and does not run",
+    "firewall_not_at_boot": "The firewall is not started at boot",
     "packet_filter": "A rule of the packet filter is in the way",
     "dropped_in_front": "Something in front of the host stops connections",
     "nginx_loopback_only": "nginx listens for this host alone",

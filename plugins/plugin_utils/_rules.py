@@ -15,7 +15,13 @@ from ansible_collections.gatehouse.webapp.plugins.plugin_utils._rules_app import
     releases,
     units,
 )
-from ansible_collections.gatehouse.webapp.plugins.plugin_utils._rules_host import clock, disks, memory, open_files
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils._rules_host import (
+    clock,
+    disks,
+    firewall,
+    memory,
+    open_files,
+)
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._rules_hosted import hosted
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._rules_keepers import monitor, pm2
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._rules_nginx import (
@@ -31,7 +37,7 @@ from ansible_collections.gatehouse.webapp.plugins.plugin_utils._rules_way import
 RULES = (
     disks, memory, open_files, clock, dependencies, environment, build, releases, answers, units, held, monitor, pm2, ports, nginx_process,
     nginx_config, routes, nginx_errors, preflights, upstreams, certificates, schemes, ways, names,
-    hosted,
+    firewall, hosted,
 )  # fmt: skip
 
 

@@ -1,11 +1,13 @@
 # Copyright (c) 2026, the gatehouse.webapp authors
 # MIT License (see LICENSE or https://opensource.org/license/mit)
-"""What is wrong with the host itself: disks, memory, open files, the clock. Pure."""
+"""What is wrong with the host itself: disks, memory, open files, the clock, the firewall. Pure."""
 
 from __future__ import annotations
 
 import re
 
+from ansible_collections.gatehouse.webapp.plugins.module_utils._netfilter import runs_ufw
+from ansible_collections.gatehouse.webapp.plugins.module_utils._ufw import CONF_FILE, UNIT, missing_at_boot
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._case import DEPLOY, finding, size_words, span_words
 
 CLOCK = 30
@@ -150,4 +152,31 @@ def clock(case):
             ],
             show="timedatectl; date -u   # on both",
             mend="timedatectl set-ntp true   # or repair the one of the two that is wrong",
+        )
+
+
+def firewall(case):
+    """UFW where it is used: it runs, or it is to run at boot."""
+    found, listing = case.get("ufw"), case.get("view", {}).get("filters", {}).get("4")
+    if not found or listing is None:
+        return
+    missing = missing_at_boot(found["unit"], found["enabled"])
+    told = ["systemctl is-enabled %s: %s" % (UNIT, found["unit"] or "no answer")]
+    told.append("%s: ENABLED=%s" % (CONF_FILE, "yes" if found["enabled"] else "no"))
+    common = dict(link="tcp", effect="risk", confidence=95, show="ufw status verbose; systemctl status %s" % UNIT)
+    if runs_ufw(listing) and missing:
+        yield finding(
+            "firewall_not_at_boot",
+            message="UFW is active, and is not started at boot (%s): after a reboot every port is open." % missing[0],
+            evidence=told,
+            mend=missing[1],
+            **common,
+        )
+    elif found["enabled"] and not runs_ufw(listing):
+        yield finding(
+            "firewall_off",
+            message="UFW is set up, and does not run: every port is open.",
+            evidence=told + ["iptables: there is no chain ufw-user-input"],
+            mend="%sufw reload" % (missing[1] + " && " if missing else ""),
+            **common,
         )

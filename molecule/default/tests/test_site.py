@@ -142,4 +142,5 @@ def test_everything_is_back_after_a_reboot(host):
     subprocess.run(["docker", "restart", "--time", "20", name], check=True, capture_output=True)
     # A container may come back at another address.
     assert wait_for(lambda: healthy(f"http://{address_of(host)}"), 60)
+    # Its unit was disabled before the first run.
     assert "Status: active" in host.check_output("ufw status")

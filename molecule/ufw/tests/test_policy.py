@@ -191,6 +191,14 @@ def test_a_firewall_that_is_off_is_switched_on(calm):
     assert state(calm)[1] == before
 
 
+@pytest.mark.parametrize("harm", ["disable", "mask"])
+def test_a_firewall_that_is_not_started_at_boot_is_again(calm, by_ssh, harm):
+    calm.check_output(f"systemctl {harm} ufw.service")
+    result = policy({"rules": [SSH_RULE], "purge": "none", "confirm_within": 30}, inventory=by_ssh)
+    assert result["reasons"] == [f"The firewall is not started at boot: ufw.service is {harm.rstrip('e')}ed."]
+    assert calm.check_output("systemctl is-enabled ufw.service") == "enabled"
+
+
 def test_a_policy_that_lets_us_in_by_ssh_is_confirmed(calm, by_ssh):
     result = policy({"rules": [SSH_RULE, WEB_RULE | {"port": 8088}], "confirm_within": 30}, inventory=by_ssh)
     assert (result["outcome"], result["changed"]) == ("confirmed", True)

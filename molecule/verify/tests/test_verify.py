@@ -125,6 +125,20 @@ def test_the_broken_link_is_named_and_nothing_is_changed(host, name):
     assert "changed=0" in result.stdout
 
 
+def test_a_firewall_that_a_reboot_would_open_is_told(host):
+    host.check_output("systemctl disable ufw.service")
+    try:
+        result = verify()
+    finally:
+        host.check_output("systemctl enable ufw.service")
+    assert result.returncode == 0, result.stdout
+    assert (
+        "UFW is active, and is not started at boot (ufw.service is disabled): after a reboot every port is open."
+        in result.stdout
+    )
+    assert "systemctl enable ufw.service" in result.stdout
+
+
 def with_checks(*checks):
     """The arguments that put these in the place of the site's own checks."""
     sites = copy.deepcopy(MODEL["webapp_sites"])

@@ -52,6 +52,8 @@ class SmallHost(_ufw_run.Host):
         self.log = []
         # What goes wrong: the text that a family's kernel refuses, or does not keep, or the file that can't be written.
         self.refuses = self.loses = self.unwritable = None
+        # What systemctl is-enabled says, and what goes wrong when it is told to enable.
+        self.unit, self.refuses_to_enable = "enabled", ""
 
     def table(self, family, name="filter"):
         return self.kernel[family] if name == "filter" else ""
@@ -78,6 +80,14 @@ class SmallHost(_ufw_run.Host):
             self.timers["gatehouse-ufw-undo"] = argv[-1]
         elif argv[:2] == ["systemctl", "stop"]:
             self.timers.pop("gatehouse-ufw-undo", None)
+        elif argv[:2] == ["systemctl", "is-enabled"]:
+            return int(self.unit != "enabled"), self.unit + "\n", ""
+        elif argv[:2] == ["systemctl", "unmask"]:
+            self.unit = "disabled"
+        elif argv[:2] == ["systemctl", "enable"]:
+            if self.refuses_to_enable or self.unit == "masked":
+                return 1, "", self.refuses_to_enable or "Unit file is masked."
+            self.unit = "enabled"
         elif argv[0] == "/bin/sh":
             self.fire()
         elif argv[0].endswith("ufw-init"):
@@ -242,6 +252,43 @@ def test_a_policy_that_cant_be_put_back_is_told(host):
         run(host, rules=[SSH, WEB])
     assert error.value.facts["outcome"] == "failed"
     assert "The former policy could not be put back for IPv4, IPv6" in error.value.message
+
+
+@pytest.mark.parametrize("state", ["disabled", "masked", "masked-runtime", "enabled-runtime"])
+@pytest.mark.parametrize("confirm_within", [0, 60])
+def test_a_firewall_that_would_not_be_there_after_a_reboot_is_started_at_boot_again(host, state, confirm_within):
+    run(host)
+    host.unit = state
+    checked = run(host, check=True)
+    assert host.unit == state
+    result = run(host, confirm_within=confirm_within)
+    if confirm_within:
+        assert host.unit == state  # a reboot now brings what was there before
+        run(host, confirm_within=confirm_within, step="confirm")
+    assert host.unit == "enabled"
+    for told in (checked, result):
+        assert told["changed"] is True
+        assert told["reasons"] == [f"The firewall is not started at boot: ufw.service is {state}."]
+        assert f"At boot: ufw.service is {state}" in told["diff"]["before"]
+    assert run(host)["changed"] is False
+
+
+@pytest.mark.parametrize("state", ["enabled", "static", "generated", "not-found", ""])
+def test_a_unit_that_is_started_at_boot_or_not_known_is_left_alone(host, state):
+    run(host)
+    host.unit = state
+    assert run(host)["changed"] is False
+
+
+def test_a_firewall_that_can_not_be_started_at_boot_is_taken_back(host):
+    host.unit, host.refuses_to_enable = "disabled", "Failed to enable unit: Read-only file system"
+    before = host.state()
+    with pytest.raises(GatehouseError) as caught:
+        run(host)
+    assert (caught.value.cause, caught.value.facts["outcome"]) == ("not_at_boot", "reverted")
+    assert "Read-only file system" in caught.value.message
+    assert caught.value.hint == "systemctl enable ufw.service"
+    assert host.state() == before
 
 
 def test_lines_that_ufw_has_not_made_are_told_before_they_go(host):

@@ -270,6 +270,26 @@ class TestHost:
         found = self.measured({"ufw": (0, self.ACTIVE, "")})
         assert [one[:2] for one in found] == [("nginx", "ok"), ("nginx", "ok"), ("firewall", "ok")]
 
+    @pytest.mark.parametrize(
+        ("unit", "conf", "told"),
+        [
+            ("disabled", "ENABLED=yes", ("ufw.service is disabled", "systemctl enable ufw.service")),
+            ("enabled", "ENABLED=no", ("ufw.conf says ENABLED=no", "ufw --force enable")),
+            ("enabled", "ENABLED=yes", None),
+            ("enabled", None, None),
+        ],
+    )
+    def test_a_firewall_that_would_not_be_there_after_a_reboot_is_a_risk(self, tmp_path, monkeypatch, unit, conf, told):
+        monkeypatch.setattr(_verify._ufw, "CONF_FILE", str(tmp_path / "ufw.conf"))
+        if conf:
+            (tmp_path / "ufw.conf").write_text(conf + "\n")
+        says = {"systemctl is-enabled": (1, unit + "\n", ""), "ufw status": (0, self.ACTIVE, "")}
+        host = Host(self.PLAN, lambda argv, _seconds: says.get(" ".join(argv[:2]), (0, "", "")))
+        risks = [one for one in host.measure() if one["state"] == "risk"]
+        assert len(risks) == bool(told)
+        for one in risks:
+            assert told[0] in one["message"] and one["next"] == told[1]
+
     def test_nginx_that_does_not_run_is_told_beside_a_configuration_that_it_refuses(self):
         found = self.measured(
             {"systemctl": (3, "  Active: inactive (dead)\n", ""), "nginx": (1, "", "nginx: [emerg] broken.conf:2\n")}

@@ -81,6 +81,31 @@ def test_one_cause_explains_its_consequences():
     assert {link["state"] for link in found["chain"][1]["links"]} == {"ok", "unknown"}
 
 
+def test_a_firewall_that_nobody_has_set_up_is_none_that_is_missing():
+    for change in (ufw(), ufw(unit="disabled", enabled=False, runs=False)):
+        asked, evidence = state()
+        change(asked, evidence)
+        assert causes(asked, evidence) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "mend"),
+    [
+        ({"unit": "disabled"}, "systemctl enable ufw.service"),
+        ({"unit": "masked"}, "systemctl unmask ufw.service && systemctl enable ufw.service"),
+        ({"unit": "masked-runtime"}, "systemctl unmask --runtime ufw.service && systemctl enable ufw.service"),
+        ({"enabled": False}, "ufw --force enable"),
+        ({"runs": False}, "ufw reload"),
+        ({"unit": "disabled", "runs": False}, "systemctl enable ufw.service && ufw reload"),
+    ],
+)
+def test_what_brings_the_firewall_back_is_told(change, mend):
+    asked, evidence = state()
+    ufw(**change)(asked, evidence)
+    (cause,) = diagnose(asked, evidence)["causes"]
+    assert (cause["effect"], cause["mend"]) == ("risk", mend)
+
+
 # Written from fact: what can't be had in a container, or not in the time of a test.
 
 
@@ -193,6 +218,15 @@ def verdict(name):
     return lambda asked, evidence: evidence["outside"]["verdicts"].append(told)
 
 
+def ufw(unit="enabled", enabled=True, runs=True):
+    def apply(_asked, evidence):
+        evidence["ufw"] = {"unit": unit, "enabled": enabled}
+        if not runs:
+            evidence["view"]["filters"]["4"] = "-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n"
+
+    return apply
+
+
 def preflight(**change):
     told = {
         "host": "chat.example.com",
@@ -248,6 +282,11 @@ WRITTEN = [
     ("nginx_loopback_only", [verdict("loopback_only")], "Port 80 is shut"),
     ("ufw_closed", [verdict("ufw")], "Port 80 is shut"),
     ("dropped_in_front", [verdict("in_front")], "Port 80 is shut"),
+    ("firewall_not_at_boot", [ufw(unit="disabled")], "ufw.service is disabled"),
+    ("firewall_not_at_boot", [ufw(unit="masked")], "ufw.service is masked"),
+    ("firewall_not_at_boot", [ufw(enabled=False)], "/etc/ufw/ufw.conf says ENABLED=no"),
+    ("firewall_off", [ufw(runs=False)], "every port is open"),
+    ("firewall_off", [ufw(unit="disabled", runs=False)], "every port is open"),
     (
         "certificate_not_yet_valid",
         [certificate(begins=NOW + DAY, served={"ok": False, "code": 9, "message": "not yet valid"})],
