@@ -1,9 +1,10 @@
 # Copyright (c) 2026, the gatehouse.webapp authors
 # MIT License (see LICENSE or https://opensource.org/license/mit)
-"""A step of a release's making, run by the build's user in a transient unit that ends with all that it started.
+"""A step of a release's making, run in a transient unit that ends with all that it started.
 
-The unit has the app's sandbox, writes to the folders that it is given and to a /tmp of its own, and uses the network whatever the app
-may. Sources: systemd-run(1), systemd.exec(5), systemd.resource-control(5).
+BuildUnit runs what makes the release, as the build's user: it has the app's sandbox, writes to the folders that it is given and to a
+/tmp of its own, and uses the network whatever the app may. AppUnit runs what the app itself would, such as a migration: as the app's
+user, in the app's whole sandbox. Sources: systemd-run(1), systemd.exec(5), systemd.resource-control(5).
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import collections
 import contextlib
 import os
-import pwd
 import re
 import shutil
 import subprocess
@@ -21,16 +21,13 @@ import threading
 import time
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils import _commands, _unpack
+from ansible_collections.gatehouse.webapp.plugins.module_utils._account import HOME
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.module_utils._redact import plain
 from ansible_collections.gatehouse.webapp.plugins.module_utils._takeover import remove
 
 # Where root keeps what a unit is given for as long as it runs.
 GIVEN = "/run/gatehouse/build"
-
-# The home of the users that build, root's and empty. In one of their own they could let in whoever has a key, or have a manager of units
-# started for them, and be out of the unit.
-HOME = "/run/gatehouse/home"
 
 # By these a program could ask others to run something for it.
 HIDDEN = ("-/run/dbus", "-/run/systemd/private", "-/run/user")
@@ -52,6 +49,9 @@ APP_ALONE = ("IPAddressAllow", "IPAddressDeny", "ReadWritePaths", "StateDirector
 # Directives that systemd-run refuses where systemd is older than this.
 SINCE = {"ProtectProc": 247, "ProcSubset": 247}
 
+# Seconds in which what runs as the app must have ended once it is told to.
+STOPPING = 5
+
 # Seconds in which a source must be unpacked.
 UNPACKING = 600
 
@@ -66,8 +66,11 @@ lines: the last ones of both its outputs, in the order in which they came."""
 class BuildUnit:
     """app: its name.   user: the build's.   sandbox: {directive: value} of the app's unit."""
 
+    NAME = "gatehouse-build-%s.service"
+    DESCRIPTION = "A step of the build of %s"
+
     def __init__(self, app, user, sandbox, run=_commands.run, given=GIVEN):
-        self.name = "gatehouse-build-%s.service" % app
+        self.name = self.NAME % app
         self._app = app
         self._user = user
         self._sandbox = sandbox
@@ -87,30 +90,39 @@ class BuildUnit:
         if os.path.lexists(self.given):
             remove(self.given)
 
-    def command(self, argv, folder, seconds, writable=(), mounts=(), hidden=(), files=(), variables=None):
+    def command(self, argv, folder, seconds, files=(), variables=None, **options):
         """The command line that runs argv there.
 
-        folder: where it works.   writable: the folders that it may write.
-        mounts: (path on the host, where it sees that); it may write them too.   hidden: folders that it can't even see.
-        files: environment files; of one variable the last file's value counts.   variables: those that no file has; everybody on the
-        host can read them.
+        folder: where it works.   files: environment files; of one variable the last file's value counts.
+        variables: those that no file has; everybody on the host can read them.   options: those of confinement().
         """
-        sandbox = dict(self._sandbox, **({"ProtectHome": "tmpfs"} if mounts else {}))
-        properties = [item for item in sandbox.items() if item[0] not in APP_ALONE and self._known(item[0])]
+        properties = [pair for pair in self.confinement(**options) if self._known(pair[0])]
         properties += [("User", self._user), ("Group", self._user), ("WorkingDirectory", folder)]
-        properties += [("ReadWritePaths", path) for path in writable]
-        properties += [("BindPaths", "%s:%s" % pair) for pair in mounts]
-        properties += [("InaccessiblePaths", path) for path in (*HIDDEN, *hidden)]
-        properties += [("RuntimeMaxSec", "%.3f" % seconds), ("UMask", "0027"), *LIMITS.items()]
-        properties += [("EnvironmentFile", path) for path in files]
+        properties += [("RuntimeMaxSec", "%.3f" % seconds), *(("EnvironmentFile", path) for path in files)]
         return [
             *("systemd-run", "--quiet", "--wait", "--pipe", "--collect", "--service-type=exec", "--unit=" + self.name),
-            "--description=A step of the build of " + self._app,
+            "--description=" + self.DESCRIPTION % self._app,
             *("--property=%s=%s" % pair for pair in properties),
             *("--setenv=%s=%s" % pair for pair in sorted((variables or {}).items())),
             "--",
             # systemd puts variables into a command by itself: $$ is its way to write a $.
             *(word.replace("$", "$$") for word in argv),
+        ]
+
+    def confinement(self, writable=(), mounts=(), hidden=()):
+        """What the unit is kept to, as (directive, value).
+
+        writable: the folders that it may write.   mounts: (path on the host, where it sees that); it may write them too.
+        hidden: folders that it can't even see.
+        """
+        sandbox = dict(self._sandbox, **({"ProtectHome": "tmpfs"} if mounts else {}))
+        return [
+            *(pair for pair in sandbox.items() if pair[0] not in APP_ALONE),
+            *(("ReadWritePaths", path) for path in writable),
+            *(("BindPaths", "%s:%s" % pair) for pair in mounts),
+            *(("InaccessiblePaths", path) for path in (*HIDDEN, *hidden)),
+            ("UMask", "0027"),
+            *LIMITS.items(),
         ]
 
     def _known(self, directive):
@@ -175,36 +187,28 @@ class BuildUnit:
             os.unlink(path)
 
 
+class AppUnit(BuildUnit):
+    """app: its name.   user: the app's.   sandbox: {directive: value} of the app's unit."""
+
+    NAME = "gatehouse-run-%s.service"
+    DESCRIPTION = "A step of a deploy of %s, as the app"
+
+    def confinement(self):
+        """The app's own sandbox, folder and network. Its limits are those of what serves: a migration may need more."""
+        return [
+            *self._sandbox.items(),
+            ("StateDirectory", self._app),
+            ("StateDirectoryMode", "0750"),
+            ("LimitNOFILE", LIMITS["LimitNOFILE"]),
+            ("TimeoutStopSec", STOPPING),
+        ]
+
+
 def environment_file(variables):
     """The variables in the form of systemd's EnvironmentFile=. Source: systemd.exec(5)."""
     return "".join(
         '%s="%s"\n' % (name, re.sub(r'([\\"`$])', r"\\\1", str(value))) for name, value in sorted(variables.items())
     )
-
-
-def build_account(name, app, run=_commands.run, find=pwd.getpwnam):
-    """The (uid, gid) of the user that builds an app, which is made where it is missing. One of somebody else's is refused."""
-    comment = "gatehouse build of %s" % app
-    try:
-        entry = find(name)
-    except KeyError:
-        command = ["useradd", "--system", "--comment", comment, "--home-dir", HOME, "--no-create-home"]
-        status, _output, messages = run([*command, "--shell", "/usr/sbin/nologin", name], 60)
-        if status:
-            raise GatehouseError(
-                "the user %s, who is to build %s, can't be made: %s" % (name, app, messages.strip()),
-                cause="no_user",
-                hint=" ".join(command) + " " + name,
-            ) from None
-        entry = find(name)
-    if entry.pw_gecos != comment:
-        raise GatehouseError(
-            "there is a user %s already, who is none that builds %s (its comment is %r): everything that it runs would be ended"
-            % (name, app, entry.pw_gecos),
-            cause="no_user",
-            hint="give the app another name, or that user",
-        )
-    return entry.pw_uid, entry.pw_gid
 
 
 def _stream(command, stdin, seconds):

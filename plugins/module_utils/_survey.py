@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import socket
 import sys
@@ -39,6 +40,16 @@ SYSTEM_UNITS = (
     "ntpsec.service",
     "firewalld.service",
 )
+# Of a unit that may reach no address, whether it does: by a datagram to nobody.
+SEND = """
+import socket
+try:
+    socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"", ("127.0.0.1", 9))
+except PermissionError:
+    print("refused")
+else:
+    print("sent")
+"""
 # What every unit of a release says of itself (roles/app_release).
 OUR_UNIT = "# Part of the release "
 
@@ -70,7 +81,10 @@ class Surveyor(Witness):
             "certified": (SOON, self.certified),
             "ufw": (SOON, ufw),
             "reboot": (SOON, reboot),
+            "accounts": (SOON, self.accounts),
         }
+        if any(app["local"] and app["services"] and not app["allow_network"] for app in self.apps):
+            asked["filtered"] = (ONE, self.filtered)
         if self.sites:
             asked["nginx"] = (SEVERAL, self.nginx)
         for number, (part, probe) in enumerate(self.probes({})):
@@ -119,7 +133,32 @@ class Surveyor(Witness):
             "systemd": os.path.isdir("/run/systemd/system"),
             "container": os.path.exists("/run/systemd/container"),
             "root": os.geteuid() == 0,
+            "hard_links": _read("/proc/sys/fs/protected_hardlinks").strip(),
         }
+
+    def accounts(self):
+        """{user: its comment; None where there is none} of the users that run and build the apps."""
+        found = {}
+        for user in [user for app in self.apps if app["local"] for user in app["users"]]:
+            try:
+                found[user] = pwd.getpwnam(user).pw_gecos
+            except KeyError:
+                found[user] = None
+        return found
+
+    def filtered(self):
+        """Whether a unit is kept from addresses that it may not reach; None where that is not known.
+
+        By trying: systemd takes the directive also where it can't enforce it, as on cgroup v1 and in many containers.
+        """
+        try:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
+                own.sendto(b"", ("127.0.0.1", 9))
+        except OSError:
+            return None  # it could not be told who refuses
+        unit = ["systemd-run", "--quiet", "--wait", "--pipe", "--collect", "--property=IPAddressDeny=any"]
+        _status, output, _messages = self.run([*unit, sys.executable, "-I", "-c", SEND])
+        return {"refused": True, "sent": False}.get(output.strip())
 
     def programs(self):
         """{name or path: its version as numbers; None where it is not there} of what runs the apps."""

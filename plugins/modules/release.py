@@ -31,6 +31,13 @@ options:
     description: The system user that runs the app. Its primary group gets to read the releases.
     type: str
     required: true
+  home:
+    description:
+      - The home of O(user), for example V(/var/lib/chat-api). With it O(user) is the app's alone. It is made where it is missing, and one
+        that is there for anything else is refused. Nobody can log in as this user, with no key either.
+      - Without it O(user) has to be there, and may be anybody's.
+    type: path
+    version_added: 0.4.0
   build_user:
     description:
       - The system user that fetches and builds the releases, another one than O(user). It is made where it is missing; one that is
@@ -192,8 +199,8 @@ pruned:
   elements: str
 cause:
   description:
-    - Why it failed, in a word. V(bad_source), V(bad_input), V(no_user), V(no_release), V(disk_full), V(not_switched), V(not_as_written),
-      V(not_ended), V(no_systemd), V(locked).
+    - Why it failed, in a word. V(bad_source), V(bad_input), V(no_user), V(user_conflict), V(no_release), V(disk_full),
+      V(not_switched), V(not_as_written), V(not_ended), V(no_systemd), V(locked).
   returned: on failure
   type: str
 hint:
@@ -207,8 +214,9 @@ import pwd
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.gatehouse.webapp.plugins.module_utils._account import Accounts
 from ansible_collections.gatehouse.webapp.plugins.module_utils._activation import Activation
-from ansible_collections.gatehouse.webapp.plugins.module_utils._build_unit import BuildUnit, build_account
+from ansible_collections.gatehouse.webapp.plugins.module_utils._build_unit import BuildUnit
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.module_utils._gate import HTTP, http_probe
 from ansible_collections.gatehouse.webapp.plugins.module_utils._release import Releases
@@ -217,6 +225,7 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._switch import Sw
 ARGUMENTS = dict(
     root=dict(type="path", required=True),
     user=dict(type="str", required=True),
+    home=dict(type="path"),
     build_user=dict(type="str"),
     app=dict(type="str"),
     folders=dict(type="list", elements="str", choices=["src", "venv"], default=["src"]),
@@ -254,8 +263,13 @@ def carry_out(params, check_mode):
             hint="build_user: %s-build" % params["user"],
         )
     app = params["app"] or os.path.basename(params["root"])
-    builder = (0, 0) if check_mode or not params["build_user"] else build_account(params["build_user"], app)
-    releases = Releases(params["root"], owner_of(params["user"], check_mode)[1], builder)
+    accounts = Accounts()
+    builder = (0, 0) if check_mode or not params["build_user"] else accounts.builder(params["build_user"], app)
+    if params["home"] and not check_mode:
+        reader = accounts.runner(params["user"], app, params["home"])[1]
+    else:
+        reader = group_of(params["user"], check_mode)
+    releases = Releases(params["root"], reader, builder)
     if params["state"] == "pruned":
         pruned = releases.superfluous(params["keep"])
         if not check_mode:
@@ -301,14 +315,13 @@ def question(proxy):
     return http_probe(options, proxy["url"])
 
 
-def owner_of(user, check_mode):
+def group_of(user, check_mode):
     try:
-        entry = pwd.getpwnam(user)
+        return pwd.getpwnam(user).pw_gid
     except KeyError:
-        if check_mode:  # the task that would have made the user has not made it
-            return 0, 0
+        if check_mode:  # what would have made the user has not made it
+            return 0
         raise GatehouseError("there is no user %s" % user, cause="no_user", hint="useradd --system %s" % user) from None
-    return entry.pw_uid, entry.pw_gid
 
 
 def main():

@@ -6,18 +6,22 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: release_step
-short_description: Run one step of a release's making, as the build's user, in a unit of its own
+short_description: Run one step of a release's making in a unit of its own
 version_added: 0.4.0
 description:
-  - Fetches or builds what M(gatehouse.webapp.release) has staged. The command is run by a user that is used for nothing else, in a
-    transient unit of systemd that ends with all that it started, also what went into the background.
-  - The unit has the app's sandbox and a C(/tmp) of its own. It writes to C(src), and with O(step=build) to C(venv) and the cache too,
-    and to nothing else. It uses the network whatever the app may, and has limits of its own.
+  - Fetches, builds or tries what M(gatehouse.webapp.release) has staged. The command is run in a transient unit of systemd that ends
+    with all that it started, also what went into the background.
+  - What fetches and builds is run by a user that is used for nothing else. The unit has the app's sandbox and a C(/tmp) of its own. It
+    writes to C(src), and with O(step=build) to C(venv) and the cache too, and to nothing else. It uses the network whatever the app
+    may, and has limits of its own.
+  - With O(step=app) the command is run as the app is, by its user and in its whole sandbox. It writes to the app's data folder and to
+    what else the app may.
   - A status other than 0 does not fail the task, as what it means is said best by who asked for the step.
   - In check mode nothing is run, and the task counts as skipped.
 options:
   app:
-    description: The app's name, which names the unit, C(gatehouse-build-NAME.service).
+    description:
+      - The app's name, which names the unit, C(gatehouse-build-NAME.service), or with O(step=app) C(gatehouse-run-NAME.service).
     type: str
     required: true
   root:
@@ -29,9 +33,12 @@ options:
     type: str
     required: true
   build_user:
-    description: The system user that fetches and builds the app's releases, as M(gatehouse.webapp.release) has made it.
+    description:
+      - The system user that fetches and builds the app's releases, as M(gatehouse.webapp.release) has made it. Needed unless O(step=app).
     type: str
-    required: true
+  user:
+    description: The system user that runs the app. Needed with O(step=app).
+    type: str
   step:
     description:
       - V(fetch), what gets the code. It alone has copies of what git and ssh of the host's root have, C(~/.ssh), C(.gitconfig),
@@ -39,8 +46,9 @@ options:
         C(SSH_AUTH_SOCK). The cache, in which earlier builds could have put
         settings, can't be seen.
       - V(build), what installs dependencies, builds and checks.
+      - V(app), what runs as the app, such as a migration. It has the app's environment.
     type: str
-    choices: [fetch, build]
+    choices: [fetch, build, app]
     default: build
   argv:
     description: The command and its arguments. It works in C(src), or in O(folder).
@@ -55,7 +63,8 @@ options:
     description: What the command reads, such as a script.
     type: str
   app_environment:
-    description: Whether the command has the app's environment, which is in the release's file C(env).
+    description:
+      - Whether the command has the app's environment, which is in the release's file C(env). With O(step=app) it has it in any case.
     type: bool
     default: false
   environment:
@@ -94,6 +103,17 @@ EXAMPLES = r"""
     app_environment: true
   register: built
   failed_when: built.status != 0
+
+- name: Migrate the database, as the app
+  gatehouse.webapp.release_step:
+    app: shop
+    root: /srv/shop
+    id: "{{ staged.id }}"
+    step: app
+    user: shop
+    argv: [sh, -c, ../venv/bin/alembic upgrade head]
+  register: migrated
+  failed_when: migrated.status != 0
 """
 
 RETURN = r"""
@@ -123,12 +143,12 @@ import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.gatehouse.webapp.plugins.module_utils._account import HOME, Accounts
 from ansible_collections.gatehouse.webapp.plugins.module_utils._activation import read_own
 from ansible_collections.gatehouse.webapp.plugins.module_utils._build_unit import (
-    HOME,
     TIMED_OUT,
+    AppUnit,
     BuildUnit,
-    build_account,
 )
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.module_utils._fetch_home import fetch_home
@@ -145,8 +165,9 @@ ARGUMENTS = dict(
     app=dict(type="str", required=True),
     root=dict(type="path", required=True),
     id=dict(type="str", required=True),
-    build_user=dict(type="str", required=True),
-    step=dict(type="str", choices=["fetch", "build"], default="build"),
+    build_user=dict(type="str"),
+    user=dict(type="str"),
+    step=dict(type="str", choices=["fetch", "build", "app"], default="build"),
     argv=dict(type="list", elements="str", required=True),
     folder=dict(type="str", default="src"),
     stdin=dict(type="str"),
@@ -169,33 +190,25 @@ OF_GIT = re.compile(r"GIT_.+")
 
 def carry_out(params, variables):
     """Run the step. variables: the task's own environment. Returns the result's keys."""
-    unit = BuildUnit(params["app"], params["build_user"], params["sandbox"])
-    builder = build_account(params["build_user"], params["app"])
-    fetches = params["step"] == "fetch"
     release = os.path.join(params["root"], "releases", params["id"])
-    cache, venv = os.path.join(params["root"], "cache"), os.path.join(release, "venv")
-    home = HOME if fetches else cache
     passed_on = {
         name: value
         for name, value in variables.items()
-        if PASSED_ON.fullmatch(name) or (fetches and OF_GIT.fullmatch(name))
+        if PASSED_ON.fullmatch(name) or (params["step"] == "fetch" and OF_GIT.fullmatch(name))
     }
-    environment = {**passed_on, "HOME": home, "XDG_CACHE_HOME": home, **params["environment"]}
-    options = {"writable": [os.path.join(release, "src")], "variables": {"PATH": params["path"]}}
-    secrets = dict(environment)
-    if params["app_environment"]:
+    secrets = dict(params["environment"], **passed_on)
+    options = {"variables": {"PATH": params["path"]}}
+    if params["app_environment"] or params["step"] == "app":
         options["files"] = [os.path.join(release, "env")]
         secrets.update(parse_environment(read_own(release, "env").decode("utf-8")))
-    if not fetches:
-        options["writable"] += [cache, *([venv] if os.path.isdir(venv) else [])]
     with contextlib.ExitStack() as stack:
-        if fetches:
-            # Whatever of this user runs elsewhere could look into what the unit has.
-            end_those_of(builder[0])
-            unit.lay_out()
-            given = stack.enter_context(fetch_home(unit.given, builder, HOME, variables.get("SSH_AUTH_SOCK")))
-            options.update(mounts=given.mounts, hidden=[cache])
-            environment.update(given.variables, HOME=HOME)
+        if params["step"] == "app":
+            unit = AppUnit(params["app"], params["user"], params["sandbox"])
+            environment = {"HOME": os.path.join("/var/lib", params["app"]), **params["environment"]}
+        else:
+            unit = BuildUnit(params["app"], params["build_user"], params["sandbox"])
+            environment = {**passed_on, **params["environment"]}
+            environment = prepare(unit, params, release, environment, variables.get("SSH_AUTH_SOCK"), options, stack)
         stdin = stack.enter_context(tempfile.TemporaryFile())
         stdin.write((params["stdin"] or "").encode("utf-8"))
         stdin.seek(0)
@@ -215,8 +228,28 @@ def carry_out(params, variables):
     }
 
 
+def prepare(unit, params, release, environment, agent, options, stack):
+    """Give a build or a fetch the folders that it may write. Returns its environment; options are those of the unit's run()."""
+    builder = Accounts().builder(params["build_user"], params["app"])
+    cache, venv = os.path.join(params["root"], "cache"), os.path.join(release, "venv")
+    options["writable"] = [os.path.join(release, "src")]
+    if params["step"] == "build":
+        options["writable"] += [cache, *([venv] if os.path.isdir(venv) else [])]
+        return {"HOME": cache, "XDG_CACHE_HOME": cache, **environment}
+    # Whatever of this user runs elsewhere could look into what the unit has.
+    end_those_of(builder[0])
+    unit.lay_out()
+    given = stack.enter_context(fetch_home(unit.given, builder, HOME, agent))
+    options.update(mounts=given.mounts, hidden=[cache])
+    return {"XDG_CACHE_HOME": HOME, **environment, **given.variables, "HOME": HOME}
+
+
 def main():
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec=ARGUMENTS,
+        required_if=[("step", "app", ["user"]), *(("step", step, ["build_user"]) for step in ("fetch", "build"))],
+        supports_check_mode=True,
+    )
     if module.check_mode:
         module.exit_json(changed=True, skipped=True, msg="what the step does is known once it runs")
     params = take_variables(module, "environment")

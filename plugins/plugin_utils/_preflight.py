@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import namedtuple
 
+from ansible_collections.gatehouse.webapp.plugins.module_utils._account import BUILDS, HAND_OVER, RUNS
 from ansible_collections.gatehouse.webapp.plugins.module_utils._listeners import WILDCARDS, Holder, describe
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _rules_host, _rules_way
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._case import Case, end_of, size_words, span_words
@@ -26,6 +27,7 @@ CAUSES = {
     "host_unfit": "The host is none that can be served: not of the Debian family, without systemd, or not asked as root",
     "port_taken": "A stranger has a port of an app (of either set), or of nginx",
     "unit_conflict": "A unit of the app's name was not made by a deploy",
+    "user_conflict": "A user of the app's name was not made by a deploy",
     "path_conflict": "What is in /srv/APP was not put there by a deploy",
     "site_shadowed": "A hand-made site of nginx has a name of the model's",
     "dependency_down": "A database, or what an app requires, does not answer",
@@ -43,6 +45,8 @@ CAUSES = {
     "dns_wrong": "A server name leads elsewhere",
     "ssh_closed": "UFW does not let SSH in",
     "other_firewall": "Another firewall manager is at work",
+    "network_open": "An app that may not use the network can: this host's systemd does not enforce it",
+    "hard_links": "The kernel lets users link to other users' files",
     "reboot_required": "The host waits for a reboot",
     "reboot_scheduled": "The host is about to go down",
     "not_measured": "A question got no answer",
@@ -200,6 +204,44 @@ def units(case):
                 % app["name"],
                 ["%s: %s, %s" % (beside["files"][0], beside["active"], beside["enabled"])],
                 "systemctl disable --now %s.service   # when the deploy is to take its place" % app["name"],
+                app,
+            )
+
+
+def accounts(case):
+    for app in here(case):
+        for user, comment in zip(app["users"], (RUNS, BUILDS)):
+            found, wanted = case.get("accounts", {}).get(user), comment % app["name"]
+            if found not in (None, wanted):
+                yield problem(
+                    REFUSE,
+                    "user_conflict",
+                    "There is a user %s already, and no deploy has made it: the app would have all that it has." % user,
+                    ["%s: its comment is %r, and not %r" % (user, found, wanted)],
+                    HAND_OVER % (wanted, user),
+                    app,
+                )
+
+
+def kernel(case):
+    """What the host's kernel, or its systemd, does not keep apart."""
+    if case.get("system", {}).get("hard_links") == "0":
+        yield problem(
+            WARN,
+            "hard_links",
+            "A user may link to files that are not its own, and have them served or archived in its place.",
+            ["fs.protected_hardlinks is 0"],
+            "echo fs.protected_hardlinks=1 > /etc/sysctl.d/60-hardlinks.conf && sysctl --system",
+        )
+    closed = [app for app in here(case) if app["services"] and not app["allow_network"]]
+    if case.get("filtered") is False:
+        for app in closed:
+            yield problem(
+                WARN,
+                "network_open",
+                "%s says sandbox.allow_network: false, and can reach every address all the same." % app["name"],
+                ["a unit with IPAddressDeny=any sent a datagram: its systemd has no cgroup v2, or no BPF"],
+                "add systemd.unified_cgroup_hierarchy=1 to the kernel's command line and reboot; or close it by the firewall",
                 app,
             )
 
@@ -586,5 +628,6 @@ def unanswered(case):
 
 
 RULES = (
-    host, ports, units, paths, databases, programs, disks, memory, clock, names, hand_made_sites, firewall, reboots, unanswered,
+    host, ports, units, accounts, paths, databases, programs, disks, memory, clock, names, hand_made_sites, firewall, kernel,
+    reboots, unanswered,
 )  # fmt: skip

@@ -36,6 +36,7 @@ RESERVED_NAMES = {
     "dpkg",
     "games",
     "gatehouse",
+    "gatehouse-log",
     "getty",
     "git",
     "grafana",

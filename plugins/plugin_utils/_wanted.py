@@ -47,6 +47,7 @@ def _app(app, services, proxy, routed, hosts):
         "apart": app["apart"],
         "expose": app["expose"],
         "root": app["root"],
+        "users": [user for user in (app["user"], app["build_user"]) if user],
         "files": app["files"] and app["files"]["root"],
         "state_dir": app["state_dir"],
         # Files that, while they are there, keep some instances from getting requests.
@@ -56,6 +57,7 @@ def _app(app, services, proxy, routed, hosts):
         "required_env": app["required_env"],
         "memory_max": app["memory_max"],
         "writable_paths": app["sandbox"]["writable_paths"],
+        "allow_network": app["sandbox"]["allow_network"],
         "interpreter": (app["uvicorn"] or {}).get("python"),
         "urls": list(_urls(app["env"], hosts)),
         "websocket": (app["websocket"] or {}).get("path"),

@@ -1,6 +1,8 @@
 """What a dependency, or the build of an app, could try on the host. Run by the scenario's own app, never outside its containers.
 
 python3 attack.py REPORT     writes {attack: how it ended} to REPORT: "done" when it came about
+
+Where it may write the code, as a build may, it leaves things there that must lead nowhere.
 """
 
 import ctypes
@@ -16,13 +18,14 @@ import subprocess
 import sys
 import time
 
-APP = "shop" if "VIRTUAL_ENV" in os.environ else "page"
-ROOT = pathlib.Path("/srv", APP)
+# A package is built in a folder of its own.
 RELEASE = next(
-    path for path in map(pathlib.Path, (os.getcwd(), os.environ.get("VIRTUAL_ENV", "/"))) if ROOT in path.parents
+    path for path in map(pathlib.Path, (os.getcwd(), os.environ.get("VIRTUAL_ENV", "/"))) if "releases" in path.parts
 )
 while RELEASE.parent.name != "releases":
     RELEASE = RELEASE.parent
+ROOT = RELEASE.parent.parent
+APP = ROOT.name
 UNIT = APP + "@.service"
 
 
@@ -211,7 +214,8 @@ def main(report):
             told[name] = "done"
         except (OSError, subprocess.SubprocessError) as error:
             told[name] = "refused: %s" % error
-    plant()
+    if os.access(RELEASE / "src", os.W_OK):
+        plant()
     pathlib.Path(report).write_text(json.dumps(told, indent=1))
 
 

@@ -27,6 +27,7 @@ ATTACKS = {
         # By pip, which runs a package's setup.py, as uv does; the others are installed by uv, since pip takes its time.
         uvicorn=dict(SHOP["uvicorn"], installer="pip"),
         build=["python attack.py build.json"],
+        migrate=["python attack.py ~/migration.json"],
     ),
     "page": dict(PAGE, source={"directory": f"{SOURCES}/page-attacks"}, build=["python3 attack.py build.json"]),
 }
@@ -71,6 +72,84 @@ def test_every_attack_is_refused(host, attacked, app, step):
     # What was not there at all was not refused by anybody. Processes of others are hidden, and a page has no unit.
     missing = {name for name, how in told.items() if "No such file" in how}
     assert missing <= {"read the environment of the first process", *(["remove the unit"] if app == "page" else [])}
+
+
+def test_a_migration_may_do_what_the_app_may_and_no_more(host, attacked):
+    told = json.loads(host.file("/var/lib/shop/migration.json").content_string)
+    assert {name for name, how in told.items() if not how.startswith("refused")} == {
+        "write to the app's data",
+        "let somebody in who has a key",  # it can write the key, see below
+        "ask others by the system's bus",
+    }
+
+
+def test_nobody_logs_in_as_the_app_with_a_key_that_the_app_has_put_there(host):
+    host.check_output(
+        "install -d -o shop -g shop -m 0700 /var/lib/shop/.ssh &&"
+        "install -o shop -g shop -m 0600 /root/.ssh/deploy/key.pub /var/lib/shop/.ssh/authorized_keys"
+    )
+    # Its shell is none. But sshd would pass on connections, past the sandbox.
+    command = "timeout 10 ssh -F none -i /root/.ssh/deploy/key -o BatchMode=yes -o StrictHostKeyChecking=no"
+    assert host.run(f"{command} git@127.0.0.1 true").rc == 128, "the key itself is good: git-shell answers"
+    done = host.run(f"echo | {command} -W 127.0.0.1:8000 shop@127.0.0.1")
+    assert done.rc == 255
+    assert "expired" in done.stderr, done.stderr
+
+
+def test_what_reads_the_journal_is_no_process_of_the_app_s(host):
+    reader = host.check_output("systemctl show -P MainPID shop-log")
+    app = host.check_output("systemctl show -P MainPID shop@8000")
+    assert host.check_output(f"ps -o user:20= -p {reader}") == "gatehouse-log"
+    for act in (
+        f"kill -0 {reader}",
+        f"cat /proc/{reader}/environ",
+        "touch /var/log/shop/planted",
+        "journalctl -n 1 -q --no-pager",
+    ):
+        assert host.run(f"nsenter --target {app} --mount runuser -u shop -- {act}").stdout == "", act
+    assert host.run(f"runuser -u shop -- kill -0 {reader}").rc != 0
+    assert not host.file("/var/log/shop/planted").exists
+    assert host.run("runuser -u shop -- head -c 1 /var/log/shop/shop.log").rc == 0
+
+
+def test_a_log_folder_of_the_app_s_own_becomes_the_reader_s(host):
+    """As it was the app's before 0.4."""
+    host.check_output(
+        "systemctl stop shop-log && chown -R shop:shop /var/log/shop && ln -s /root/precious/key /var/log/shop/link"
+    )
+    host.check_output("systemctl start shop-log")
+    assert host.check_output("stat -c '%U %G %a' /var/log/shop /var/log/shop/shop.log | sort -u") == (
+        "gatehouse-log shop 640\ngatehouse-log shop 750"
+    )
+    assert host.check_output("stat -c %U /root/precious/key") == "root"
+
+
+def test_the_diagnosis_reads_no_file_of_root_s_that_a_process_calls_its_log(host):
+    host.check_output(
+        "install -d -o nobody /tmp/pm2 && echo known-to-root-alone > /root/precious/note && chmod 0600 /root/precious/note &&"
+        "ln -sfn /root/precious/note /tmp/pm2/pm2.log && mkfifo -m 0666 /tmp/pm2/pm2.pid &&"
+        "systemd-run --quiet --unit=pretender --property=User=nobody --setenv=PM2_HOME=/tmp/pm2 python3 -c 'import time; time.sleep(600)'"
+        " pm2-runtime"
+    )
+    module = "gatehouse.webapp.diagnose_host"
+    command = ["ansible", HOST, "-i", INVENTORY, "-m", module, "-a", json.dumps({"apps": [SHOP]}), "-vvv"]
+    told = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    host.check_output("systemctl stop pretender; rm -r /tmp/pm2")
+    assert '"pm2_log": []' in told
+    assert "known-to-root-alone" not in told
+
+
+@pytest.mark.parametrize(
+    ("name", "comment"), [("shop-build", "gatehouse build of shop"), ("ledger", "Ledger Server,,,")]
+)
+def test_a_user_that_is_somebody_else_s_runs_no_app(host, name, comment):
+    host.run("useradd --system --comment 'Ledger Server,,,' ledger")
+    run = deploy(dict(PAGE, name=name))
+    assert run.status != 0
+    assert f"there is a user {name} already" in run.failure["msg"]
+    assert f"usermod --comment 'gatehouse app {name}' {name}" in run.failure["hint"]
+    assert host.check_output(f"getent passwd {name}").split(":")[4] == comment
+    assert not host.file(f"/srv/{name}").exists
 
 
 @pytest.mark.parametrize("app", ATTACKS)

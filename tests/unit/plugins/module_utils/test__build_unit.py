@@ -11,7 +11,12 @@ import sys
 import pytest
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils import _build_unit
-from ansible_collections.gatehouse.webapp.plugins.module_utils._build_unit import TIMED_OUT, BuildUnit, Done
+from ansible_collections.gatehouse.webapp.plugins.module_utils._build_unit import (
+    TIMED_OUT,
+    AppUnit,
+    BuildUnit,
+    Done,
+)
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.module_utils._services import parse_environment
 
@@ -83,6 +88,18 @@ def test_it_ends_with_all_it_started_and_before_the_apps_where_memory_is_short(u
     assert "KillMode" not in found  # the whole group of processes is systemd's default
     assert found["KillSignal"] == ["SIGKILL"]
     assert (found["OOMScoreAdjust"], found["TasksMax"]) == (["500"], ["4096"])
+
+
+def test_what_runs_as_the_app_has_its_user_its_whole_sandbox_and_its_data(tmp_path):
+    unit = AppUnit("shop", "shop", SANDBOX, Systemd(), str(tmp_path))
+    command = unit.command(["migrate"], "/r/src", 9, files=["/r/env"])
+    found = properties(command)
+    assert "--unit=gatehouse-run-shop.service" in command
+    assert found["User"] == found["Group"] == found["StateDirectory"] == ["shop"]
+    assert {name: found[name] for name in SANDBOX} == {name: [value] for name, value in SANDBOX.items()}
+    assert found["EnvironmentFile"] == ["/r/env"]
+    # What is behind the network, and how it ends, is as it is for the app; a build is killed.
+    assert not {"InaccessiblePaths", "KillSignal", "OOMScoreAdjust"} & set(found)
 
 
 @pytest.mark.parametrize(("version", "there"), [(245, False), (247, True), (257, True)])
@@ -198,54 +215,6 @@ def test_what_does_not_end_is_ended(monkeypatch):
 def test_variables_are_read_as_they_were_written():
     values = {"PLAIN": "x", "HARD": 'a "b" \\ `c` $d', "LINES": 'one\ntwo="3"\n'}
     assert parse_environment("# a comment\n" + _build_unit.environment_file(values)) == values
-
-
-class Accounts:
-    """The users of a host: {name: comment}."""
-
-    def __init__(self, status=0, **users):
-        self.users = users
-        self.status = status
-        self.told = []
-
-    def find(self, name):
-        entry = type("Entry", (), {"pw_gecos": self.users[name], "pw_uid": 7, "pw_gid": 8})
-        return entry
-
-    def run(self, argv, seconds):
-        self.told.append(argv)
-        if not self.status:
-            self.users[argv[-1]] = argv[argv.index("--comment") + 1]
-        return self.status, "", "useradd: no"
-
-    def account(self):
-        return _build_unit.build_account("shop-build", "shop", self.run, self.find)
-
-
-def test_the_user_that_builds_is_made_with_a_home_of_root_s():
-    accounts = Accounts()
-    assert accounts.account() == (7, 8)
-    assert accounts.account() == (7, 8)
-    (made,) = accounts.told
-    assert made[made.index("--home-dir") + 1] == "/run/gatehouse/home"
-    assert {"--system", "--no-create-home", "/usr/sbin/nologin"} < set(made)
-
-
-@pytest.mark.parametrize("comment", ["", "Jane Doe,,,", "gatehouse app shop-build", "gatehouse build of other"])
-def test_a_user_that_is_somebody_else_s_is_refused(comment):
-    accounts = Accounts(**{"shop-build": comment})
-    with pytest.raises(GatehouseError) as caught:
-        accounts.account()
-    assert caught.value.cause == "no_user"
-    assert "none that builds shop" in caught.value.message
-    assert accounts.told == []
-
-
-def test_a_user_that_can_not_be_made_is_told():
-    with pytest.raises(GatehouseError) as caught:
-        Accounts(status=9).account()
-    assert "useradd: no" in caught.value.message
-    assert caught.value.hint.startswith("useradd --system")
 
 
 def test_what_a_killed_play_left_is_ended_and_removed(unit, tmp_path):

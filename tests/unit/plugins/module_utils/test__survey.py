@@ -15,6 +15,8 @@ APP = {
     "requires": [],
     "interpreter": "python3.12",
     "writable_paths": [],
+    "users": ["shop", "shop-build"],
+    "allow_network": True,
 }
 RULE = "### tuple ### %s tcp %s 0.0.0.0/0 any 0.0.0.0/0 in\n"
 
@@ -57,6 +59,42 @@ def test_a_unit_is_ours_when_its_file_says_so(tmp_path, monkeypatch):
     found = surveyor(tmp_path).units()
     assert [found[name]["ours"] for name in files] == [True, False, False]
     assert {"shop.service", "chrony.service", *files} <= set(asked)
+
+
+@pytest.mark.parametrize(
+    ("output", "filtered"), [("refused\n", True), ("sent\n", False), ("", None), ("Traceback ...", None)]
+)
+def test_whether_a_unit_is_kept_from_addresses_is_tried(tmp_path, monkeypatch, output, filtered):
+    asked = surveyor(tmp_path)
+    told = []
+    monkeypatch.setattr(asked, "run", lambda argv: told.append(argv) or (0, output, ""))
+    assert asked.filtered() is filtered
+    assert told[0][0] == "systemd-run" and "--property=IPAddressDeny=any" in told[0]
+    compile(told[0][-1], "SEND", "exec")
+
+
+def test_where_nobody_can_send_it_is_not_the_unit_that_is_kept_from_it(tmp_path, monkeypatch):
+    class Refuses(_survey.socket.socket):
+        def sendto(self, *_given):
+            raise PermissionError
+
+    monkeypatch.setattr(_survey.socket, "socket", Refuses)
+    asked = surveyor(tmp_path)
+    monkeypatch.setattr(asked, "run", lambda argv: (0, "refused\n", ""))
+    assert asked.filtered() is None
+
+
+@pytest.mark.parametrize("allow_network", [True, False])
+def test_it_is_tried_where_an_app_may_not_use_the_network(tmp_path, monkeypatch, allow_network):
+    asked = surveyor(tmp_path, allow_network=allow_network)
+    monkeypatch.setattr(asked, "run", lambda argv: (0, "sent\n", ""))
+    assert ("filtered" in asked.survey()) is not allow_network
+
+
+def test_the_comments_of_the_users_tell_whose_they_are(tmp_path, monkeypatch):
+    entries = {"shop": "MySQL Server,,,"}
+    monkeypatch.setattr(_survey.pwd, "getpwnam", lambda name: type("Entry", (), {"pw_gecos": entries[name]}))
+    assert surveyor(tmp_path).accounts() == {"shop": "MySQL Server,,,", "shop-build": None}
 
 
 def test_versions_are_read_from_what_the_programs_print(tmp_path, monkeypatch):

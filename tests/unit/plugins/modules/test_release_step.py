@@ -4,7 +4,8 @@ import contextlib
 
 import pytest
 
-from ansible_collections.gatehouse.webapp.plugins.module_utils._build_unit import HOME, TIMED_OUT, Done
+from ansible_collections.gatehouse.webapp.plugins.module_utils._account import HOME
+from ansible_collections.gatehouse.webapp.plugins.module_utils._build_unit import TIMED_OUT, Done
 from ansible_collections.gatehouse.webapp.plugins.modules import release_step
 
 
@@ -13,14 +14,20 @@ class Unit:
     done = Done(0, "", [])
 
     def __init__(self, app, user, sandbox):
-        self.made = (app, user, sandbox)
+        self.user = user
 
     def lay_out(self):
         pass
 
     def run(self, argv, folder, seconds, environment, stdin, **options):
         self.asked = dict(
-            options, argv=argv, folder=folder, seconds=seconds, environment=environment, stdin=stdin.read()
+            options,
+            user=self.user,
+            argv=argv,
+            folder=folder,
+            seconds=seconds,
+            environment=environment,
+            stdin=stdin.read(),
         )
         return self.done
 
@@ -35,8 +42,9 @@ class Home:
 def step(monkeypatch):
     """Carry a step out: what the unit was asked, and what is told."""
     units, homes = [], []
-    monkeypatch.setattr(release_step, "BuildUnit", lambda *given: units.append(Unit(*given)) or units[-1])
-    monkeypatch.setattr(release_step, "build_account", lambda user, app: (7, 8))
+    for name in ("BuildUnit", "AppUnit"):
+        monkeypatch.setattr(release_step, name, lambda *given: units.append(Unit(*given)) or units[-1])
+    monkeypatch.setattr(release_step.Accounts, "builder", lambda self, user, app: (7, 8))
     monkeypatch.setattr(release_step, "end_those_of", lambda uid: homes.append("ended %d" % uid))
     monkeypatch.setattr(release_step, "read_own", lambda release, name: b'TOKEN="abcdef0123"\n')
 
@@ -50,7 +58,7 @@ def step(monkeypatch):
     def carry_out(variables=None, done=None, **given):
         monkeypatch.setattr(Unit, "done", done or Done(0, "", []))
         options = {name: entry.get("default") for name, entry in release_step.ARGUMENTS.items()}
-        options.update(app="shop", root="/srv/shop", id="r1", build_user="shop-build", argv=["make"])
+        options.update(app="shop", root="/srv/shop", id="r1", user="shop", build_user="shop-build", argv=["make"])
         told = release_step.carry_out({**options, **given}, variables or {})
         return units[-1].asked, told, homes
 
@@ -83,6 +91,21 @@ def test_a_fetch_writes_to_the_code_alone_and_has_root_s_keys_in_place_of_the_ca
     assert homes[-1][-1] == "/tmp/agent"
     assert asked["environment"]["SSH_AUTH_SOCK"] == HOME + "/.agent"
     assert asked["environment"]["HOME"] == HOME
+
+
+def test_what_runs_as_the_app_has_the_app_s_variables_and_home_and_nothing_of_root_s(step):
+    asked, told, homes = step(
+        {"PIP_INDEX_URL": "x", "HTTPS_PROXY": "x"},
+        step="app",
+        environment={"PORT": 8000},
+        done=Done(1, "", ["token abcdef0123"]),
+    )
+    assert asked["user"] == "shop"
+    assert asked["environment"] == {"HOME": "/var/lib/shop", "PORT": 8000}
+    assert asked["files"] == ["/srv/shop/releases/r1/env"]
+    assert told["lines"] == ["token <TOKEN>"]
+    assert not {"writable", "mounts", "hidden"} & set(asked)
+    assert homes == []
 
 
 def test_the_app_s_environment_is_read_by_systemd_and_only_where_it_is_asked_for(step):

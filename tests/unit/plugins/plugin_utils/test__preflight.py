@@ -77,7 +77,7 @@ def of_another(requires, services=(), **change):
     """Another app of the model, which a requirement that does not answer leads to."""
     port = int(requires.rpartition(":")[2])
     services = [{"name": "back@%d.service" % port, "port": port}] if services == () else services
-    app = {"name": "back", "services": services, "root": None, "interpreter": None, **change}
+    app = {"name": "back", "services": services, "root": None, "interpreter": None, "users": [], **change}
     probe = required("refused", requires)
 
     def apply(asked, evidence):
@@ -147,6 +147,22 @@ PROBLEMS = {
         "/etc/systemd/system/chat-api@8000.service",
     ),
     "a unit by hand beside it": ([unit("chat-api.service", **MINE)], "warn unit_conflict", "chat-api.service"),
+    "a user by hand": (
+        [set_in("accounts", **{"chat-api": "MySQL Server,,,"})],
+        "refuse user_conflict",
+        "usermod --comment 'gatehouse app chat-api' chat-api",
+    ),
+    "a user that builds another app": (
+        [set_in("accounts", **{"chat-api-build": "gatehouse app chat-api-build"})],
+        "refuse user_conflict",
+        "usermod --comment 'gatehouse build of chat-api' chat-api-build",
+    ),
+    "a network that is not closed": (
+        [of_app(allow_network=False), top(filtered=False)],
+        "warn network_open",
+        "sandbox.allow_network: false",
+    ),
+    "a kernel that lets users link": ([set_in("system", hard_links="0")], "warn hard_links", "sysctl --system"),
     "a folder by hand": ([path(ours=False)], "refuse path_conflict", "mv /srv/chat-api /srv/chat-api.old"),
     "a file in its place": ([path(folder=False, holds=[])], "refuse path_conflict", "is a file"),
     "a folder in the link's place": ([path(link=False)], "refuse path_conflict", "/srv/chat-api/current"),
@@ -298,6 +314,13 @@ FINE = {
     "a little of a large disk": [disk(1, free=20 << 30, size=4 << 40)],
     "no second set": [second_set(500), of_app(green=[])],
     "a clock that is kept": [set_in("system", container=False), set_in("clock", synchronized=True)],
+    "users that a deploy has made": [
+        set_in("accounts", **{"chat-api": "gatehouse app chat-api", "chat-api-build": "gatehouse build of chat-api"})
+    ],
+    "a network that is closed": [of_app(allow_network=False), top(filtered=True)],
+    "a network of which nothing is known": [of_app(allow_network=False), top(filtered=None)],
+    "a network that is open to the app": [top(filtered=False)],
+    "a kernel that does not tell of links": [set_in("system", hard_links="")],
     "a name that leads here": [name("chat.gatehouse.dev", "192.0.2.10")],
     "a name that leads to a load balancer": [
         name("chat.gatehouse.dev", "198.51.100.7"),

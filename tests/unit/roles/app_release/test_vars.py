@@ -74,13 +74,3 @@ def test_history_is_a_line_for_each_release_and_what_changed(value_of, app):
     assert lines[2].startswith("- r1  ")
     assert lines[2].endswith("a rollback goes here")
     assert lines[3:] == ["What changed from r1 to r2:", "  environment LOG_LEVEL: changed"]
-
-
-@pytest.mark.parametrize(
-    ("said", "words"),
-    [("this one failed with exit status 3: x", ""), ("", "or took more than migrate_timeout, 300 s")],
-)
-def test_a_migration_that_said_nothing_took_too_long(value_of, app, said, words):
-    migration = {"stderr": said}
-    told = value_of("app_release", "__app_release_late", app_release_app=app(), __app_release_migration=migration)
-    assert told.strip() == words

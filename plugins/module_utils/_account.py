@@ -1,0 +1,86 @@
+# Copyright (c) 2026, the gatehouse.webapp authors
+# MIT License (see LICENSE or https://opensource.org/license/mit)
+"""The system users of an app: one runs it, another one builds it. Nobody logs in as either, and neither is anybody else's.
+
+Sources: useradd(8), usermod(8), shadow(5).
+"""
+
+from __future__ import annotations
+
+import pwd
+
+from ansible_collections.gatehouse.webapp.plugins.module_utils import _commands
+from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
+
+# By the comment one of ours is told from one of somebody else's.
+RUNS = "gatehouse app %s"
+BUILDS = "gatehouse build of %s"
+
+# How a user that is there already becomes the app's: (its comment, its name).
+HAND_OVER = (
+    "give the app another name; or, when that user is the app's and nobody logs in as it: usermod --comment '%s' %s"
+)
+
+# The home of the users that build, root's and empty. In one of their own they could let in whoever has a key, or have a manager of units
+# started for them, and be out of the unit.
+HOME = "/run/gatehouse/home"
+
+# The app can put a key into its home, its data folder. Of an account that has expired sshd takes none; units don't ask.
+EXPIRED, DAY = "1970-01-02", "1"
+
+
+class Accounts:
+    """The users of the host. find, run, shadow: where they are looked up and made; tests give others."""
+
+    def __init__(self, run=_commands.run, find=pwd.getpwnam, shadow="/etc/shadow"):
+        self._run = run
+        self._find = find
+        self._shadow = shadow
+
+    def runner(self, name, app, home):
+        """The (uid, gid) of the user that runs an app, which is made where it is missing."""
+        return self._own(name, app, RUNS % app, home)
+
+    def builder(self, name, app):
+        """The (uid, gid) of the user that builds an app, which is made where it is missing."""
+        return self._own(name, app, BUILDS % app, HOME)
+
+    def _own(self, name, app, comment, home):
+        try:
+            entry = self._find(name)
+        except KeyError:
+            command = ["useradd", "--system", "--comment", comment, "--home-dir", home, "--no-create-home"]
+            command += ["--expiredate", EXPIRED, "--shell", "/usr/sbin/nologin", name]
+            self._tell(command, "the user %s of the app %s can't be made" % (name, app))
+            entry = self._find(name)
+        if entry.pw_gecos != comment:
+            raise GatehouseError(
+                "there is a user %s already, and it was not made for the app %s (its comment is %r): the app would have all that it has"
+                % (name, app, entry.pw_gecos),
+                cause="user_conflict",
+                hint=HAND_OVER % (comment, name),
+            )
+        if self._expires(name) not in (DAY, None):
+            command = ["usermod", "--expiredate", EXPIRED, name]
+            self._tell(command, "log-ins as the user %s can't be refused" % name)
+        return entry.pw_uid, entry.pw_gid
+
+    def _expires(self, name):
+        """The day on which the account expires, as text, counted from 1970 on; "" for never, None where no day is kept of it."""
+        try:
+            with open(self._shadow, encoding="utf-8", errors="replace") as file:
+                lines = [line.rstrip("\n").split(":") for line in file if line.startswith(name + ":")]
+        except OSError:
+            return None
+        return lines[0][7] if lines and len(lines[0]) > 7 else None
+
+    def _tell(self, command, failure):
+        status, _output, messages = self._run(command, 60)
+        if status:
+            raise GatehouseError(
+                "%s: %s" % (failure, messages.strip()), cause="no_user", hint=" ".join(map(_quoted, command))
+            )
+
+
+def _quoted(word):
+    return "'%s'" % word if " " in word else word
