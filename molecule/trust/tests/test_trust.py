@@ -78,6 +78,7 @@ def test_a_migration_may_do_what_the_app_may_and_no_more(host, attacked):
     told = json.loads(host.file("/var/lib/shop/migration.json").content_string)
     assert {name for name, how in told.items() if not how.startswith("refused")} == {
         "write to the app's data",
+        "write what PM2 keeps",
         "let somebody in who has a key",  # it can write the key, see below
         "ask others by the system's bus",
     }
@@ -132,8 +133,9 @@ def test_the_diagnosis_reads_no_file_of_root_s_that_a_process_calls_its_log(host
         " pm2-runtime"
     )
     module = "gatehouse.webapp.diagnose_host"
-    command = ["ansible", HOST, "-i", INVENTORY, "-m", module, "-a", json.dumps({"apps": [SHOP]}), "-vvv"]
-    told = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    command = ["ansible", HOST, "-i", INVENTORY, "-m", module, "-a", json.dumps({"apps": [ATTACKS["shop"]]}), "-vvv"]
+    variables = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
+    told = subprocess.run(command, capture_output=True, text=True, check=False, env=variables).stdout
     host.check_output("systemctl stop pretender; rm -r /tmp/pm2")
     assert '"pm2_log": []' in told
     assert "known-to-root-alone" not in told
