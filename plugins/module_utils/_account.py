@@ -30,9 +30,13 @@ EXPIRED, DAY = "1970-01-02", "1"
 
 
 class Accounts:
-    """The users of the host. find, run, shadow: where they are looked up and made; tests give others."""
+    """The users of the host. check: whether nothing is to be changed, so that one that is missing has the ids (0, 0).
 
-    def __init__(self, run=_commands.run, find=pwd.getpwnam, shadow="/etc/shadow"):
+    run, find, shadow: how they are looked up and made; tests give others.
+    """
+
+    def __init__(self, check=False, run=_commands.run, find=pwd.getpwnam, shadow="/etc/shadow"):
+        self._check = check
         self._run = run
         self._find = find
         self._shadow = shadow
@@ -49,6 +53,8 @@ class Accounts:
         try:
             entry = self._find(name)
         except KeyError:
+            if self._check:
+                return 0, 0
             command = ["useradd", "--system", "--comment", comment, "--home-dir", home, "--no-create-home"]
             command += ["--expiredate", EXPIRED, "--shell", "/usr/sbin/nologin", name]
             self._tell(command, "the user %s of the app %s can't be made" % (name, app))
@@ -60,7 +66,7 @@ class Accounts:
                 cause="user_conflict",
                 hint=HAND_OVER % (comment, name),
             )
-        if self._expires(name) not in (DAY, None):
+        if not self._check and self._expires(name) not in (DAY, None):
             command = ["usermod", "--expiredate", EXPIRED, name]
             self._tell(command, "log-ins as the user %s can't be refused" % name)
         return entry.pw_uid, entry.pw_gid

@@ -263,12 +263,10 @@ def carry_out(params, check_mode):
             hint="build_user: %s-build" % params["user"],
         )
     app = params["app"] or os.path.basename(params["root"])
-    accounts = Accounts()
-    builder = (0, 0) if check_mode or not params["build_user"] else accounts.builder(params["build_user"], app)
-    if params["home"] and not check_mode:
-        reader = accounts.runner(params["user"], app, params["home"])[1]
-    else:
-        reader = group_of(params["user"], check_mode)
+    accounts = Accounts(check_mode)
+    builder = accounts.builder(params["build_user"], app) if params["build_user"] else (0, 0)
+    user, home = params["user"], params["home"]
+    reader = accounts.runner(user, app, home)[1] if home else group_of(user, check_mode)
     releases = Releases(params["root"], reader, builder)
     if params["state"] == "pruned":
         pruned = releases.superfluous(params["keep"])

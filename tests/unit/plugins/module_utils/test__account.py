@@ -31,8 +31,8 @@ class Host:
             self._keep(dict(self.expires, **{argv[-1]: "1"}))
         return self.status, "", "no"
 
-    def accounts(self):
-        return Accounts(self.run, self.find, str(self.shadow))
+    def accounts(self, check=False):
+        return Accounts(check, self.run, self.find, str(self.shadow))
 
 
 @pytest.fixture
@@ -98,3 +98,13 @@ def test_a_user_that_can_not_be_made_is_told(tmp_path):
         Host(tmp_path, status=9).accounts().builder("shop-build", "shop")
     assert caught.value.message == "the user shop-build of the app shop can't be made: no"
     assert caught.value.hint.startswith("useradd --system --comment 'gatehouse build of shop'")
+
+
+def test_check_mode_makes_none_and_refuses_what_is_somebody_else_s(tmp_path):
+    host = Host(tmp_path, shop="gatehouse app shop", mysql="MySQL Server,,,")
+    accounts = host.accounts(check=True)
+    assert accounts.builder("shop-build", "shop") == (0, 0)
+    assert accounts.runner("shop", "shop", "/var/lib/shop") == (7, 8)
+    with pytest.raises(GatehouseError):
+        accounts.runner("mysql", "mysql", "/var/lib/mysql")
+    assert host.told == []
