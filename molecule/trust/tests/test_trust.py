@@ -113,12 +113,17 @@ def test_what_reads_the_journal_is_no_process_of_the_app_s(host):
     assert host.run("runuser -u shop -- head -c 1 /var/log/shop/shop.log").rc == 0
 
 
-def test_a_log_folder_of_the_app_s_own_becomes_the_reader_s(host):
-    """As it was the app's before 0.4."""
+def test_a_log_that_the_app_s_user_kept_becomes_the_reader_s(host, attacked):
+    """As it was before 0.4."""
     host.check_output(
-        "systemctl stop shop-log && chown -R shop:shop /var/log/shop && ln -s /root/precious/key /var/log/shop/link"
+        "sed -i 's/^User=.*/User=shop/' /etc/systemd/system/shop-log.service && systemctl daemon-reload && systemctl restart shop-log &&"
+        "ln -s /root/precious/key /var/log/shop/link"
     )
-    host.check_output("systemctl start shop-log")
+    assert host.check_output("stat -c %U /var/log/shop") == "shop"
+    run = deploy(ATTACKS["shop"])
+    assert run.status == 0, run.failure["msg"]
+    reader = host.check_output("systemctl show -P MainPID shop-log")
+    assert host.check_output(f"ps -o user:20= -p {reader}") == "gatehouse-log"
     assert host.check_output("stat -c '%U %G %a' /var/log/shop /var/log/shop/shop.log | sort -u") == (
         "gatehouse-log shop 640\ngatehouse-log shop 750"
     )
