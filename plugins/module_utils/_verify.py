@@ -534,10 +534,8 @@ class Host:
         status, out, err = self.run(["ufw", "status", "verbose"])
         if status == 127:
             return [unknown("firewall", "UFW", "The firewall was not measured: UFW is not installed.")]
-        said = out + err
-        return firewall_findings(ports, said, _since(begun)) + (
-            self._at_boot() if UFW_RUNS in said.splitlines() else []
-        )
+        found = firewall_findings(ports, out + err, _since(begun))
+        return found + (self._at_boot() if UFW_RUNS in out.splitlines() else [])
 
     def _at_boot(self):
         """What is closed now is to be closed after a reboot too."""
