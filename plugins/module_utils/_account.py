@@ -7,7 +7,11 @@ Sources: useradd(8), usermod(8), shadow(5).
 
 from __future__ import annotations
 
+import contextlib
+import grp
+import os
 import pwd
+import stat
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils import _commands
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
@@ -21,6 +25,9 @@ HAND_OVER = (
     "give the app another name; or, when that user is the app's and nobody logs in as it: usermod --comment '%s' %s"
 )
 
+GROUP_IS_THERE = "there is a group %s already, and no user of that name: its members could read the app's code"
+NO_GROUP = "give the app another name; or, when nothing uses the group: groupdel %s"
+
 # The home of the users that build, root's and empty. In one of their own they could let in whoever has a key, or have a manager of units
 # started for them, and be out of the unit.
 HOME = "/run/gatehouse/home"
@@ -32,13 +39,16 @@ EXPIRED, DAY = "1970-01-02", "1"
 class Accounts:
     """The users of the host. check: whether nothing is to be changed, so that one that is missing has the ids (0, 0).
 
-    run, find, shadow: how they are looked up and made; tests give others.
+    run, find, shadow, find_group: how they are looked up and made; tests give others.
     """
 
-    def __init__(self, check=False, run=_commands.run, find=pwd.getpwnam, shadow="/etc/shadow"):
+    def __init__(
+        self, check=False, run=_commands.run, find=pwd.getpwnam, shadow="/etc/shadow", find_group=grp.getgrnam
+    ):
         self._check = check
         self._run = run
         self._find = find
+        self._find_group = find_group
         self._shadow = shadow
 
     def runner(self, name, app, home):
@@ -53,6 +63,7 @@ class Accounts:
         try:
             entry = self._find(name)
         except KeyError:
+            self._refuse_group(name)
             if self._check:
                 return 0, 0
             command = ["useradd", "--system", "--comment", comment, "--home-dir", home, "--no-create-home"]
@@ -71,6 +82,16 @@ class Accounts:
             self._tell(command, "log-ins as the user %s can't be refused" % name)
         return entry.pw_uid, entry.pw_gid
 
+    def _refuse_group(self, name):
+        """The user's own group has its name, and reads its releases: one that is there already may have members."""
+        with contextlib.suppress(KeyError):
+            self._find_group(name)
+            raise GatehouseError(
+                GROUP_IS_THERE % name,
+                cause="user_conflict",
+                hint=NO_GROUP % name,
+            )
+
     def _expires(self, name):
         """The day on which the account expires, as text, counted from 1970 on; "" for never, None where no day is kept of it."""
         try:
@@ -86,6 +107,49 @@ class Accounts:
             raise GatehouseError(
                 "%s: %s" % (failure, messages.strip()), cause="no_user", hint=" ".join(map(_quoted, command))
             )
+
+
+# Who writes the copies of the apps' logs.
+READER = "gatehouse-log"
+
+
+def foreign_owner(path, user, find=pwd.getpwnam):
+    """Whose it is, in words, when a folder that systemd would give to an app holds what is somebody else's; else None.
+
+    An empty one of root's is nobody's; so is a disk that was mounted there.
+    """
+    try:
+        info = os.lstat(path)
+    except OSError:
+        return None
+    own = set()
+    for name in (user, READER):
+        with contextlib.suppress(KeyError):
+            own.add(find(name).pw_uid)
+    if not stat.S_ISDIR(info.st_mode):
+        return "it is no folder"
+    if info.st_uid in own or (info.st_uid == 0 and set(os.listdir(path)) <= {"lost+found"}):
+        return None
+    return "it belongs to %s" % name_of(info.st_uid)
+
+
+def refuse_foreign(paths, user):
+    """Refuse folders that hold what is somebody else's: systemd would give them to the app, with all below them."""
+    for path in paths:
+        whose = foreign_owner(path, user)
+        if whose:
+            raise GatehouseError(IS_THERE % (path, whose), cause="path_conflict", hint=TAKE_OVER % (user, user, path))
+
+
+IS_THERE = "%s is there already, and %s: the app would get all that is in it"
+TAKE_OVER = "give the app another name; or, when all in it is the app's: chown -R %s:%s %s"
+
+
+def name_of(uid):
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return "user id %d" % uid
 
 
 def _quoted(word):

@@ -35,13 +35,21 @@ HIDDEN = ("-/run/dbus", "-/run/systemd/private", "-/run/user")
 # Seconds for which the last lines are waited for after the command has ended, and for systemd-run after its time is over.
 PATIENCE = 10
 
-# Lines of output that are kept, and characters of a line.
+# Lines of output that are kept, and bytes of a line: what comes after them is dropped. People are shown LINE characters of it, when
+# values have been taken out: a cut would leave a part of one.
 LINES = 200
+LONGEST = 1 << 16
 LINE = 2000
 
 # The app's own limits are for the app. The kernel ends a build before it ends an app, and a build can't use up the host's processes.
 # What a build leaves behind is killed at once: waiting for it to end by itself would make a failure of a build that was none.
 LIMITS = {"KillSignal": "SIGKILL", "LimitNOFILE": "65536", "OOMScoreAdjust": "500", "TasksMax": "4096"}
+
+# Directives by which an app's overrides say how its service lives. A step has its own life: it runs once, and ends with all it started.
+LIFE = re.compile(
+    r"Exec(?!Paths)|Restart|Kill|SendSIG|FinalKill|Watchdog|Timeout|RuntimeMax|Type$|RemainAfterExit$|Notify|PIDFile$|BusName$|Success"
+    r"|OOM|Standard|Syslog|User$|Group$|DynamicUser$|WorkingDirectory$|Environment|PassEnvironment$"
+)
 
 # Of the app's sandbox, what is about its own folders and its network. A build has others.
 APP_ALONE = ("IPAddressAllow", "IPAddressDeny", "ReadWritePaths", "StateDirectory", "UMask")
@@ -73,7 +81,7 @@ class BuildUnit:
         self.name = self.NAME % app
         self._app = app
         self._user = user
-        self._sandbox = sandbox
+        self._sandbox = {name: value for name, value in sandbox.items() if not LIFE.match(name)}
         self._run = run
         self.given = os.path.join(given, app)
         self._home = os.path.join(os.path.dirname(given), os.path.basename(HOME))
@@ -194,7 +202,7 @@ class AppUnit(BuildUnit):
     DESCRIPTION = "A step of a deploy of %s, as the app"
 
     def confinement(self):
-        """The app's own sandbox, folder and network. Its limits are those of what serves: a migration may need more."""
+        """The app's own sandbox, folder and network. Its limits are for what serves: a migration may need more."""
         return [
             *self._sandbox.items(),
             ("StateDirectory", self._app),
@@ -229,10 +237,13 @@ def _stream(command, stdin, seconds):
         raise GatehouseError("%s can't be run: %s" % (command[0], error), cause="no_systemd") from None
 
     def read(stream, *kept):
-        for line in iter(lambda: stream.readline(LINE), b""):
-            text = plain(line.decode("utf-8", "replace").rstrip("\r\n"))
-            for one in kept:
-                one.append(text)
+        begins = True
+        for line in iter(lambda: stream.readline(LONGEST), b""):
+            if begins:
+                text = plain(line.decode("utf-8", "replace").rstrip("\r\n"))
+                for one in kept:
+                    one.append(text)
+            begins = line.endswith(b"\n")
 
     readers = [
         threading.Thread(target=read, args=(process.stdout, both, own), daemon=True),

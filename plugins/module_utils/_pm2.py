@@ -32,6 +32,10 @@ LISTEN_TIMEOUT = 3.0
 # Seconds in which PM2 must answer a question that it answers at once.
 ANSWER_TIMEOUT = 60.0
 
+# Bytes that are read of a file of the user's, which may be of any length, and of a log's end.
+LONGEST = 1 << 24
+LAST = 1 << 16
+
 # What a command line starts with, and no process of an app inherits.
 SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
@@ -390,7 +394,7 @@ class Pm2:
         package = os.path.join(os.path.dirname(os.path.realpath(self.executable)), os.pardir, "package.json")
         try:
             with open_owned(package, 0, self.user.uid) as file:
-                return str(json.loads(file.read().decode("utf-8", "replace"))["version"])
+                return str(json.loads(file.read(LONGEST).decode("utf-8", "replace"))["version"])
         except (OSError, ValueError, KeyError, TypeError):
             return plain(self._ask(["--version"])).splitlines()[-1]
 
@@ -527,8 +531,8 @@ class Pm2:
                 with open_owned(path, self.user.uid) as file:
                     size = os.fstat(file.fileno()).st_size
                     begin = sizes.get(path, 0)
-                    file.seek(max(begin if begin <= size else 0, size - 65536))  # it may have been rotated since
-                    found += file.read().decode("utf-8", "replace").splitlines()
+                    file.seek(max(begin if begin <= size else 0, size - LAST))  # it may have been rotated since
+                    found += file.read(LAST).decode("utf-8", "replace").splitlines()
             except OSError:
                 continue
         return found[-lines:]
@@ -545,7 +549,7 @@ class Pm2:
         """A file of its home, which is the user's to write."""
         try:
             with open_owned(os.path.join(self.home, name), self.user.uid) as file:
-                return file.read().decode("utf-8", "replace")
+                return file.read(LONGEST).decode("utf-8", "replace")
         except OSError:
             return ""
 

@@ -126,7 +126,8 @@ class Masker:
     def __init__(self, environment):
         secrets = {}
         for name, value in environment.items():
-            secrets[value] = name
+            # Text comes line by line, and so does a value of several lines, such as a key.
+            secrets.update(dict.fromkeys([value, *map(str.strip, value.splitlines())], name))
             password = re.search(r"://[^/@:\s]*:([^@\s]+)@", value)
             if password:
                 secrets[password.group(1)] = name

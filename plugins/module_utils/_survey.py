@@ -4,13 +4,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import grp
 import os
 import pwd
 import re
 import socket
+import stat
 import sys
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils import _database
+from ansible_collections.gatehouse.webapp.plugins.module_utils._account import foreign_owner, name_of
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.module_utils._evidence import (
     INNER,
@@ -82,6 +86,8 @@ class Surveyor(Witness):
             "ufw": (SOON, ufw),
             "reboot": (SOON, reboot),
             "accounts": (SOON, self.accounts),
+            "foreign": (SOON, self.foreign),
+            "replaceable": (SOON, self.replaceable),
         }
         if any(app["local"] and app["services"] and not app["allow_network"] for app in self.apps):
             asked["filtered"] = (ONE, self.filtered)
@@ -137,13 +143,39 @@ class Surveyor(Witness):
         }
 
     def accounts(self):
-        """{user: its comment; None where there is none} of the users that run and build the apps."""
+        """{user: its comment, and whether there is a group of that name; None for what there is not}: who runs and builds the apps."""
         found = {}
         for user in [user for app in self.apps if app["local"] for user in app["users"]]:
-            try:
-                found[user] = pwd.getpwnam(user).pw_gecos
-            except KeyError:
-                found[user] = None
+            found[user] = {"comment": None, "group": False}
+            with contextlib.suppress(KeyError):
+                found[user]["comment"] = pwd.getpwnam(user).pw_gecos
+            with contextlib.suppress(KeyError):
+                found[user]["group"] = bool(grp.getgrnam(user))
+        return found
+
+    def foreign(self):
+        """{folder: whose it is} of those folders that are to be an app's, and hold what is somebody else's."""
+        found = {}
+        for app in self.apps:
+            for path in app["own_folders"] if app["local"] else []:
+                whose = foreign_owner(path, app["users"][0])
+                if whose:
+                    found[path] = whose
+        return found
+
+    def replaceable(self):
+        """{served folder: [a folder on the way to it, who else than root may put something else in its place]}."""
+        found = {}
+        for folder in [folder for site in self.sites for folder in site["folders"]]:
+            above = os.path.dirname(folder.rstrip("/"))
+            while above not in ("/", ""):
+                with contextlib.suppress(OSError):
+                    info = os.stat(above)
+                    shared = info.st_mode & 0o022 and not info.st_mode & stat.S_ISVTX
+                    if info.st_uid or shared:
+                        found[folder] = [above, name_of(info.st_uid) if info.st_uid else "several users"]
+                        break
+                above = os.path.dirname(above)
         return found
 
     def filtered(self):

@@ -17,9 +17,9 @@ RULE_FILES = {4: "/etc/ufw/user.rules", 6: "/etc/ufw/user6.rules"}
 DEFAULTS_FILE = "/etc/default/ufw"
 CONF_FILE = "/etc/ufw/ufw.conf"
 
-# The unit that starts UFW at boot, and what `systemctl is-enabled` says of it when it does not.
+# The unit that starts UFW at boot, and what `systemctl is-enabled` says of it when it does not. (A mask at runtime ends with a reboot.)
 UNIT = "ufw.service"
-NOT_AT_BOOT = ("disabled", "enabled-runtime", "linked", "linked-runtime", "masked", "masked-runtime")
+NOT_AT_BOOT = ("disabled", "enabled-runtime", "linked", "linked-runtime", "masked", "static")
 
 POLICIES = {"allow": "ACCEPT", "deny": "DROP", "reject": "REJECT"}
 DIRECTIONS = (("incoming", "INPUT", "input"), ("outgoing", "OUTPUT", "output"), ("routed", "FORWARD", "forward"))
@@ -138,8 +138,11 @@ def missing_at_boot(unit, enabled):
     unit: what `systemctl is-enabled ufw.service` says.   enabled: what ufw.conf says; None where it could not be read.
     """
     if unit in NOT_AT_BOOT:
-        unmask = "systemctl unmask %s%s && " % ("--runtime " if unit.endswith("-runtime") else "", UNIT)
-        return "%s is %s" % (UNIT, unit), "%ssystemctl enable %s" % (unmask if unit.startswith("masked") else "", UNIT)
+        mend = {
+            "masked": "systemctl unmask %s && systemctl enable %s" % (UNIT, UNIT),
+            "static": "rm /etc/systemd/system/%s && systemctl daemon-reload && systemctl enable %s" % (UNIT, UNIT),
+        }
+        return "%s is %s" % (UNIT, unit), mend.get(unit, "systemctl enable %s" % UNIT)
     if enabled is False:
         return "%s says ENABLED=no" % CONF_FILE, "ufw --force enable"
     return None

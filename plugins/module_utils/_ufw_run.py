@@ -95,6 +95,10 @@ class Host:
     def restore(self, family, text, *options):
         return self.run([TOOLS[family] + "-restore", "--noflush", "--wait=10", *options], text)
 
+    def started_at_boot(self, unit):
+        """What systemd says of that: enabled, disabled, masked, static and so on; empty where there is none to ask."""
+        return self.run(["systemctl", "is-enabled", unit])[1].strip()
+
     @contextlib.contextmanager
     def alone(self):
         """Only one at a time."""
@@ -133,7 +137,7 @@ class Look:
             saved[6] = None
         self.tables = {family: _ufw_kernel.read_table(text) for family, text in saved.items() if text is not None}
         self.states = {family: _ufw_kernel.state(table, family) for family, table in self.tables.items()}
-        self.unit = host.run(["systemctl", "is-enabled", _ufw.UNIT])[1].strip()
+        self.unit = host.started_at_boot(_ufw.UNIT)
 
 
 class Run:
@@ -521,16 +525,16 @@ class Run:
     def _enable_at_boot(self):
         if self.look.unit not in _ufw.NOT_AT_BOOT:
             return
-        masked = {"masked": [], "masked-runtime": ["--runtime"]}.get(self.look.unit)
-        commands = [] if masked is None else [["systemctl", "unmask", *masked, _ufw.UNIT]]
-        for argv in [*commands, ["systemctl", "enable", _ufw.UNIT]]:
-            code, _out, error = self.host.run(argv)
-            if code:
-                raise GatehouseError(
-                    "UFW can't be started at boot: %s" % " ".join(error.split()),
-                    cause="not_at_boot",
-                    hint=" ".join(argv),
-                )
+        unmask = [["systemctl", "unmask", _ufw.UNIT]] if self.look.unit == "masked" else []
+        errors = [self.host.run(argv)[2] for argv in [*unmask, ["systemctl", "enable", _ufw.UNIT]]]
+        unit = self.host.started_at_boot(_ufw.UNIT)
+        if unit in _ufw.NOT_AT_BOOT:
+            why, mend = _ufw.missing_at_boot(unit, None)
+            raise GatehouseError(
+                "UFW can't be started at boot: %s" % (" ".join(" ".join(errors).split()) or why),
+                cause="not_at_boot",
+                hint=mend,
+            )
 
     def _put_back(self, undo, off, error):
         """The former policy, and the error to raise."""

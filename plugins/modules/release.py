@@ -38,6 +38,14 @@ options:
       - Without it O(user) has to be there, and may be anybody's.
     type: path
     version_added: 0.4.0
+  own_folders:
+    description:
+      - Folders outside of O(root) that are O(user)'s, for example V(/var/lib/chat-api). One that is there and holds what is somebody
+        else's is refused, as systemd would give all of it to O(user).
+    type: list
+    elements: path
+    default: []
+    version_added: 0.4.0
   build_user:
     description:
       - The system user that fetches and builds the releases, another one than O(user). It is made where it is missing; one that is
@@ -199,8 +207,8 @@ pruned:
   elements: str
 cause:
   description:
-    - Why it failed, in a word. V(bad_source), V(bad_input), V(no_user), V(user_conflict), V(no_release), V(disk_full),
-      V(not_switched), V(not_as_written), V(not_ended), V(no_systemd), V(locked).
+    - Why it failed, in a word. V(bad_source), V(bad_input), V(no_user), V(user_conflict), V(path_conflict), V(no_release),
+      V(disk_full), V(not_switched), V(not_as_written), V(not_ended), V(no_systemd), V(locked).
   returned: on failure
   type: str
 hint:
@@ -214,7 +222,7 @@ import pwd
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gatehouse.webapp.plugins.module_utils._account import Accounts
+from ansible_collections.gatehouse.webapp.plugins.module_utils._account import Accounts, refuse_foreign
 from ansible_collections.gatehouse.webapp.plugins.module_utils._activation import Activation
 from ansible_collections.gatehouse.webapp.plugins.module_utils._build_unit import BuildUnit
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
@@ -226,6 +234,7 @@ ARGUMENTS = dict(
     root=dict(type="path", required=True),
     user=dict(type="str", required=True),
     home=dict(type="path"),
+    own_folders=dict(type="list", elements="path", default=[]),
     build_user=dict(type="str"),
     app=dict(type="str"),
     folders=dict(type="list", elements="str", choices=["src", "venv"], default=["src"]),
@@ -267,6 +276,7 @@ def carry_out(params, check_mode):
     builder = accounts.builder(params["build_user"], app) if params["build_user"] else (0, 0)
     user, home = params["user"], params["home"]
     reader = accounts.runner(user, app, home)[1] if home else group_of(user, check_mode)
+    refuse_foreign(params["own_folders"], user)
     releases = Releases(params["root"], reader, builder)
     if params["state"] == "pruned":
         pruned = releases.superfluous(params["keep"])

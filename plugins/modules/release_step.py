@@ -146,6 +146,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gatehouse.webapp.plugins.module_utils._account import HOME, Accounts
 from ansible_collections.gatehouse.webapp.plugins.module_utils._activation import read_own
 from ansible_collections.gatehouse.webapp.plugins.module_utils._build_unit import (
+    LINE,
     TIMED_OUT,
     AppUnit,
     BuildUnit,
@@ -216,14 +217,14 @@ def carry_out(params, variables):
         done = unit.run(params["argv"], folder, params["timeout"], environment, stdin, **options)
     masker = Masker({name: str(value) for name, value in secrets.items() if not is_path(str(value))})
 
-    def mask(text):
-        return redact_logins(masker(text))
+    def shown(line):
+        return redact_logins(masker(line))[:LINE]
 
     return {
         "changed": True,
         "status": done.status,
-        "stdout": mask(done.output),
-        "lines": [mask(line) for line in done.lines],
+        "stdout": "\n".join(map(shown, done.output.splitlines())),
+        "lines": [shown(line) for line in done.lines],
         "timed_out": done.status == TIMED_OUT,
     }
 

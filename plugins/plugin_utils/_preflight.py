@@ -10,7 +10,15 @@ from __future__ import annotations
 import re
 from collections import namedtuple
 
-from ansible_collections.gatehouse.webapp.plugins.module_utils._account import BUILDS, HAND_OVER, RUNS
+from ansible_collections.gatehouse.webapp.plugins.module_utils._account import (
+    BUILDS,
+    GROUP_IS_THERE,
+    HAND_OVER,
+    IS_THERE,
+    NO_GROUP,
+    RUNS,
+    TAKE_OVER,
+)
 from ansible_collections.gatehouse.webapp.plugins.module_utils._listeners import WILDCARDS, Holder, describe
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _rules_host, _rules_way
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._case import Case, end_of, size_words, span_words
@@ -29,6 +37,7 @@ CAUSES = {
     "unit_conflict": "A unit of the app's name was not made by a deploy",
     "user_conflict": "A user of the app's name was not made by a deploy",
     "path_conflict": "What is in /srv/APP was not put there by a deploy",
+    "folder_replaceable": "Another user than root may put something else in the place of a folder that a route serves",
     "site_shadowed": "A hand-made site of nginx has a name of the model's",
     "dependency_down": "A database, or what an app requires, does not answer",
     "database_refuses": "The database refuses the app's user, password or database",
@@ -212,15 +221,43 @@ def accounts(case):
     for app in here(case):
         for user, comment in zip(app["users"], (RUNS, BUILDS)):
             found, wanted = case.get("accounts", {}).get(user), comment % app["name"]
-            if found not in (None, wanted):
+            if not found or found["comment"] == wanted:
+                continue
+            if found["comment"] is not None:
                 yield problem(
                     REFUSE,
                     "user_conflict",
                     "There is a user %s already, and no deploy has made it: the app would have all that it has." % user,
-                    ["%s: its comment is %r, and not %r" % (user, found, wanted)],
+                    ["%s: its comment is %r, and not %r" % (user, found["comment"], wanted)],
                     HAND_OVER % (wanted, user),
                     app,
                 )
+            elif found["group"]:
+                message = _sentence(GROUP_IS_THERE % user)
+                yield problem(REFUSE, "user_conflict", message, ["group %s" % user], NO_GROUP % user, app)
+
+
+def folders(case):
+    for app in here(case):
+        for path in app["own_folders"]:
+            whose = case.get("foreign", {}).get(path)
+            if whose:
+                next_step = TAKE_OVER % (app["name"], app["name"], path)
+                message = _sentence(IS_THERE % (path, whose))
+                yield problem(REFUSE, "path_conflict", message, ["%s: %s" % (path, whose)], next_step, app)
+    for folder, (above, who) in sorted(case.get("replaceable", {}).items()):
+        yield problem(
+            WARN,
+            "folder_replaceable",
+            "%s is served, and %s may put a link to another folder in its place: all that nginx can read would be served."
+            % (folder, who),
+            ["%s is not root's alone" % above],
+            "chown root: %s && chmod go-w %s   # what is to be written goes below the served folder" % (above, above),
+        )
+
+
+def _sentence(words):
+    return words[0].upper() + words[1:] + "."
 
 
 def kernel(case):
@@ -628,6 +665,6 @@ def unanswered(case):
 
 
 RULES = (
-    host, ports, units, accounts, paths, databases, programs, disks, memory, clock, names, hand_made_sites, firewall, kernel,
+    host, ports, units, accounts, folders, paths, databases, programs, disks, memory, clock, names, hand_made_sites, firewall, kernel,
     reboots, unanswered,
 )  # fmt: skip

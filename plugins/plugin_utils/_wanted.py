@@ -47,6 +47,7 @@ def _app(app, services, proxy, routed, hosts):
         "apart": app["apart"],
         "expose": app["expose"],
         "root": app["root"],
+        "own_folders": [path for path in (app["services"] and app["state_dir"], app["log_dir"]) if path],
         "users": [user for user in (app["user"], app["build_user"]) if user],
         "files": app["files"] and app["files"]["root"],
         "state_dir": app["state_dir"],
@@ -113,6 +114,7 @@ def _site(site, probes):
         "tls": tls,
         "acme": tls and site["tls"]["mode"] == "acme",
         "certificate": site["tls"]["certificate"] if tls else None,
+        "folders": sorted({route["static"] for route in site["routes"] if route["static"]}),
         # What is asked of each app through this site.
         "asks": [{"app": probe["app"], "path": probe["path"], "websocket": probe["websocket"]} for probe in mine],
         "routes": [

@@ -27,7 +27,9 @@ ATTACKS = {
         # By pip, which runs a package's setup.py, as uv does; the others are installed by uv, since pip takes its time.
         uvicorn=dict(SHOP["uvicorn"], installer="pip"),
         build=["python attack.py build.json"],
-        migrate=["python attack.py ~/migration.json"],
+        migrate=["python attack.py ~/migration.json", "(trap '' TERM; setsid sleep 300) & sleep 0.1; date >> ~/times"],
+        # How the app's own service lives is not how its migration does.
+        sandbox={"overrides": {"KillMode": "process", "Restart": "always"}},
     ),
     "page": dict(PAGE, source={"directory": f"{SOURCES}/page-attacks"}, build=["python3 attack.py build.json"]),
 }
@@ -84,6 +86,23 @@ def test_a_migration_may_do_what_the_app_may_and_no_more(host, attacked):
     }
 
 
+def test_a_migration_runs_once_and_leaves_nothing_behind(host, attacked):
+    assert len(host.check_output("cat /var/lib/shop/times").splitlines()) == 1
+    assert host.run("pgrep -u shop -x sleep").rc == 1
+    assert host.check_output("systemctl list-units --all --no-legend 'gatehouse-run-*'") == ""
+
+
+def test_a_failing_migration_shows_no_part_of_a_value(host):
+    key = "-----BEGIN KEY-----\nMIIEpAIBAAKCAQEA\n-----END KEY-----"
+    tell = 'printf %01995d 0; echo $SECRET; echo "$KEY"; exit 3'
+    run = deploy(dict(SHOP, migrate=[tell], env=dict(SHOP["env"], KEY=key)))
+    assert run.status != 0
+    message = run.failure["msg"]
+    assert "0<SECR\n<KEY>\n<KEY>\n<KEY>\nthis one failed with exit status 3: " in message, message
+    assert "What runs was not touched." in message
+    assert "MIIEpAIBAAKCAQEA" not in run.text
+
+
 def test_nobody_logs_in_as_the_app_with_a_key_that_the_app_has_put_there(host):
     host.check_output(
         "install -d -o shop -g shop -m 0700 /var/lib/shop/.ssh &&"
@@ -117,15 +136,15 @@ def test_a_log_that_the_app_s_user_kept_becomes_the_reader_s(host, attacked):
     """As it was before 0.4."""
     host.check_output(
         "sed -i 's/^User=.*/User=shop/' /etc/systemd/system/shop-log.service && systemctl daemon-reload && systemctl restart shop-log &&"
-        "ln -s /root/precious/key /var/log/shop/link"
+        "ln -s /root/precious/key /var/log/shop/link && rm /var/log/shop/shop.log && mkfifo /var/log/shop/shop.log"
     )
     assert host.check_output("stat -c %U /var/log/shop") == "shop"
     run = deploy(ATTACKS["shop"])
     assert run.status == 0, run.failure["msg"]
     reader = host.check_output("systemctl show -P MainPID shop-log")
     assert host.check_output(f"ps -o user:20= -p {reader}") == "gatehouse-log"
-    assert host.check_output("stat -c '%U %G %a' /var/log/shop /var/log/shop/shop.log | sort -u") == (
-        "gatehouse-log shop 640\ngatehouse-log shop 750"
+    assert host.check_output("find /var/log/shop -printf '%p %y %u %g %m\n' | sort") == (
+        "/var/log/shop d gatehouse-log shop 750\n/var/log/shop/shop.log f gatehouse-log shop 640"
     )
     assert host.check_output("stat -c %U /root/precious/key") == "root"
 
@@ -157,6 +176,16 @@ def test_a_user_that_is_somebody_else_s_runs_no_app(host, name, comment):
     assert f"usermod --comment 'gatehouse app {name}' {name}" in run.failure["hint"]
     assert host.check_output(f"getent passwd {name}").split(":")[4] == comment
     assert not host.file(f"/srv/{name}").exists
+
+
+def test_a_folder_of_another_service_does_not_become_the_app_s(host):
+    """As cloud-init's, of which root runs what lies there at the next boot."""
+    host.check_output("mkdir -p /var/lib/provision/per-boot && echo 'echo hello' > /var/lib/provision/per-boot/run.sh")
+    run = deploy(dict(SHOP, name="provision", port=8200, log_file=False))
+    assert run.status != 0
+    assert "/var/lib/provision is there already, and it belongs to root" in run.failure["msg"]
+    assert host.check_output("stat -c %U /var/lib/provision /var/lib/provision/per-boot/run.sh | sort -u") == "root"
+    assert not host.file("/srv/provision").exists
 
 
 @pytest.mark.parametrize("app", ATTACKS)

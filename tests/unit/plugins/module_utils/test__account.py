@@ -1,8 +1,11 @@
 """The users of an app: made where they are missing, and nobody else's."""
 
+import os
+
 import pytest
 
-from ansible_collections.gatehouse.webapp.plugins.module_utils._account import Accounts
+from ansible_collections.gatehouse.webapp.plugins.module_utils import _account
+from ansible_collections.gatehouse.webapp.plugins.module_utils._account import Accounts, refuse_foreign
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 
 
@@ -14,6 +17,7 @@ class Host:
         self.status = status
         self.shadow = folder / "shadow"
         self.told = []
+        self.groups = {}
         self._keep(dict.fromkeys(self.users, expires))
 
     def _keep(self, expires):
@@ -32,7 +36,7 @@ class Host:
         return self.status, "", "no"
 
     def accounts(self, check=False):
-        return Accounts(check, self.run, self.find, str(self.shadow))
+        return Accounts(check, self.run, self.find, str(self.shadow), self.groups.__getitem__)
 
 
 @pytest.fixture
@@ -108,3 +112,55 @@ def test_check_mode_makes_none_and_refuses_what_is_somebody_else_s(tmp_path):
     with pytest.raises(GatehouseError):
         accounts.runner("mysql", "mysql", "/var/lib/mysql")
     assert host.told == []
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_a_group_of_that_name_is_not_made_the_user_s(host, check):
+    host.groups["shop"] = ["staff"]
+    with pytest.raises(GatehouseError) as caught:
+        host.accounts(check).runner("shop", "shop", "/var/lib/shop")
+    assert caught.value.cause == "user_conflict"
+    assert "groupdel shop" in caught.value.hint
+    assert host.told == []
+
+
+@pytest.fixture
+def owned(monkeypatch):
+    """The user ids of names: `me` is whoever runs the tests."""
+    monkeypatch.setattr(_account, "name_of", lambda uid: "user %d" % uid)
+    entries = {"me": os.getuid(), "other": os.getuid() + 1}
+    return lambda name: type("Entry", (), {"pw_uid": entries[name]})
+
+
+def test_folders_that_hold_what_is_somebody_else_s_are_told(tmp_path, owned):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "boot.sh").write_text("")
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to("data")
+
+    def whose(name, user):
+        return _account.foreign_owner(str(tmp_path / name), user, owned)
+
+    assert (whose("data", "me"), whose("none", "me")) == (None, None)
+    for user in ("other", "not-made-yet"):
+        assert whose("data", user) == "it belongs to user %d" % os.getuid()
+    assert whose("file", "me") == whose("link", "me") == "it is no folder"
+
+
+def test_an_empty_folder_of_root_s_or_a_disk_is_nobody_s(tmp_path, owned, monkeypatch):
+    real = os.lstat
+    monkeypatch.setattr(
+        _account.os, "lstat", lambda path: os.stat_result((real(path).st_mode, 0, 0, 1, 0, 0, 0, 0, 0, 0))
+    )
+    for name, whose in (("lost+found", None), ("data.db", "it belongs to user 0")):
+        (tmp_path / name).mkdir()
+        assert _account.foreign_owner(str(tmp_path), "other", owned) == whose
+
+
+def test_a_folder_of_somebody_else_s_is_refused_with_what_to_do(tmp_path):
+    (tmp_path / "file").write_text("")
+    refuse_foreign([str(tmp_path / "none")], "shop")
+    with pytest.raises(GatehouseError) as caught:
+        refuse_foreign([str(tmp_path / "none"), str(tmp_path / "file")], "shop")
+    assert caught.value.cause == "path_conflict"
+    assert caught.value.hint.endswith("chown -R shop:shop %s" % (tmp_path / "file"))

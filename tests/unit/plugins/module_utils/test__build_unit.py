@@ -90,6 +90,36 @@ def test_it_ends_with_all_it_started_and_before_the_apps_where_memory_is_short(u
     assert (found["OOMScoreAdjust"], found["TasksMax"]) == (["500"], ["4096"])
 
 
+@pytest.mark.parametrize("kind", [BuildUnit, AppUnit])
+@pytest.mark.parametrize(
+    "directive",
+    [
+        "KillMode",
+        "SendSIGKILL",
+        "Restart",
+        "RestartSec",
+        "Type",
+        "ExecStartPre",
+        "TimeoutStopSec",
+        "RuntimeMaxSec",
+        "User",
+        "Environment",
+    ],
+)
+def test_how_the_app_s_service_lives_is_not_how_a_step_does(tmp_path, kind, directive):
+    """By a mode of killing a step could go on for ever, by a restart run again and again."""
+    unit = kind("shop", "someone", {**SANDBOX, directive: "mine"}, Systemd(), str(tmp_path))
+    assert "mine" not in properties(unit.command(["make"], "/r/src", 9)).get(directive, [])
+
+
+@pytest.mark.parametrize(
+    "directive", ["ExecPaths", "NoExecPaths", "RuntimeDirectory", "SystemCallFilter", "ProtectHome"]
+)
+def test_what_confines_the_app_confines_a_step(tmp_path, directive):
+    unit = AppUnit("shop", "shop", {**SANDBOX, directive: "mine"}, Systemd(), str(tmp_path))
+    assert properties(unit.command(["make"], "/r/src", 9))[directive] == ["mine"]
+
+
 def test_what_runs_as_the_app_has_its_user_its_whole_sandbox_and_its_data(tmp_path):
     unit = AppUnit("shop", "shop", SANDBOX, Systemd(), str(tmp_path))
     command = unit.command(["migrate"], "/r/src", 9, files=["/r/env"])
@@ -164,7 +194,7 @@ def test_the_last_lines_are_kept_in_the_order_in_which_they_came():
 
 def test_a_line_without_an_end_is_cut():
     done = _build_unit._stream([sys.executable, "-c", "print('x' * 100_000)"], None, 60)
-    assert max(map(len, done.lines)) == _build_unit.LINE
+    assert list(map(len, done.lines)) == [_build_unit.LONGEST]
 
 
 def test_a_host_without_systemd_is_told():

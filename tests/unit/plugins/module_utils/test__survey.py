@@ -1,5 +1,7 @@
 """What only a deploy asks of a host."""
 
+import os
+
 import pytest
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils import _survey
@@ -16,6 +18,7 @@ APP = {
     "interpreter": "python3.12",
     "writable_paths": [],
     "users": ["shop", "shop-build"],
+    "own_folders": [],
     "allow_network": True,
 }
 RULE = "### tuple ### %s tcp %s 0.0.0.0/0 any 0.0.0.0/0 in\n"
@@ -92,9 +95,40 @@ def test_it_is_tried_where_an_app_may_not_use_the_network(tmp_path, monkeypatch,
 
 
 def test_the_comments_of_the_users_tell_whose_they_are(tmp_path, monkeypatch):
-    entries = {"shop": "MySQL Server,,,"}
-    monkeypatch.setattr(_survey.pwd, "getpwnam", lambda name: type("Entry", (), {"pw_gecos": entries[name]}))
-    assert surveyor(tmp_path).accounts() == {"shop": "MySQL Server,,,", "shop-build": None}
+    entries = {"shop": type("Entry", (), {"pw_gecos": "MySQL Server,,,"})}
+    monkeypatch.setattr(_survey.pwd, "getpwnam", lambda name: entries[name])
+    monkeypatch.setattr(_survey.grp, "getgrnam", lambda name: {"shop-build": ["a"]}[name])
+    assert surveyor(tmp_path).accounts() == {
+        "shop": {"comment": "MySQL Server,,,", "group": False},
+        "shop-build": {"comment": None, "group": True},
+    }
+
+
+def test_a_folder_that_is_to_be_an_app_s_and_is_none_is_told(tmp_path):
+    (tmp_path / "data").write_text("")
+    asked = surveyor(tmp_path, own_folders=[str(tmp_path / "data"), str(tmp_path / "none")])
+    assert asked.foreign() == {str(tmp_path / "data"): "it is no folder"}
+
+
+def test_who_may_put_something_else_in_the_place_of_a_served_folder_is_told(tmp_path, monkeypatch):
+    (tmp_path / "open" / "www").mkdir(parents=True)
+    (tmp_path / "closed" / "www").mkdir(parents=True)
+    (tmp_path / "open").chmod(0o775)
+    (tmp_path / "closed").chmod(0o755)
+    asked = surveyor(tmp_path)
+    asked.sites = [{"folders": [str(tmp_path / "open" / "www"), str(tmp_path / "closed" / "www") + "/", "/www"]}]
+    real = os.stat
+
+    def stat_of(path, **options):
+        info, owner = real(path, **options), 7 if path == str(tmp_path) else 0  # root owns all but one
+        return os.stat_result((info.st_mode, 0, 0, 1, owner, 0, 0, 0, 0, 0))
+
+    monkeypatch.setattr(_survey.os, "stat", stat_of)
+    monkeypatch.setattr(_survey, "name_of", lambda uid: "user %d" % uid)
+    assert asked.replaceable() == {
+        str(tmp_path / "open" / "www"): [str(tmp_path / "open"), "several users"],
+        str(tmp_path / "closed" / "www") + "/": [str(tmp_path), "user 7"],
+    }
 
 
 def test_versions_are_read_from_what_the_programs_print(tmp_path, monkeypatch):

@@ -85,6 +85,8 @@ class SmallHost(_ufw_run.Host):
         elif argv[:2] == ["systemctl", "unmask"]:
             self.unit = "disabled"
         elif argv[:2] == ["systemctl", "enable"]:
+            if self.unit == "static":
+                return 0, "", "The unit files have no installation config"  # and systemd says that all is well
             if self.refuses_to_enable or self.unit == "masked":
                 return 1, "", self.refuses_to_enable or "Unit file is masked."
             self.unit = "enabled"
@@ -254,7 +256,7 @@ def test_a_policy_that_cant_be_put_back_is_told(host):
     assert "The former policy could not be put back for IPv4, IPv6" in error.value.message
 
 
-@pytest.mark.parametrize("state", ["disabled", "masked", "masked-runtime", "enabled-runtime"])
+@pytest.mark.parametrize("state", ["disabled", "masked", "enabled-runtime"])
 @pytest.mark.parametrize("confirm_within", [0, 60])
 def test_a_firewall_that_would_not_be_there_after_a_reboot_is_started_at_boot_again(host, state, confirm_within):
     run(host)
@@ -273,7 +275,7 @@ def test_a_firewall_that_would_not_be_there_after_a_reboot_is_started_at_boot_ag
     assert run(host)["changed"] is False
 
 
-@pytest.mark.parametrize("state", ["enabled", "static", "generated", "not-found", ""])
+@pytest.mark.parametrize("state", ["enabled", "masked-runtime", "generated", "not-found", ""])
 def test_a_unit_that_is_started_at_boot_or_not_known_is_left_alone(host, state):
     run(host)
     host.unit = state
@@ -289,6 +291,14 @@ def test_a_firewall_that_can_not_be_started_at_boot_is_taken_back(host):
     assert "Read-only file system" in caught.value.message
     assert caught.value.hint == "systemctl enable ufw.service"
     assert host.state() == before
+
+
+def test_a_unit_that_nothing_can_start_at_boot_is_told(host):
+    host.unit = "static"
+    with pytest.raises(GatehouseError) as caught:
+        run(host)
+    assert "no installation config" in caught.value.message
+    assert caught.value.hint.startswith("rm /etc/systemd/system/ufw.service")
 
 
 def test_lines_that_ufw_has_not_made_are_told_before_they_go(host):

@@ -158,6 +158,19 @@ def test_values_of_the_app_s_environment_are_masked_where_the_step_has_them(step
     assert step(done=done)[1]["lines"] == ["token abcdef0123"]
 
 
+def test_no_part_of_a_value_is_left_where_a_line_is_cut_or_a_value_has_several_lines(step):
+    values = {
+        "LONG": "s3cret" * 500,
+        "KEY": "-----BEGIN KEY-----\nMIIEpAIBAAKCAQEA\n-----END KEY-----",
+        "WORD": "BoundaryValue",
+    }
+    lines = ["x" * 1995 + values["WORD"], "the key: " + values["LONG"], *values["KEY"].splitlines()]
+    told = step(done=Done(1, "\n".join(lines), lines), environment=values)[1]
+    shown = ["x" * 1995 + "<WORD", "the key: <LONG>", "<KEY>", "<KEY>", "<KEY>"]
+    assert told["lines"] == shown
+    assert told["stdout"].splitlines() == shown
+
+
 def test_a_status_is_told_and_is_no_failure_of_the_task(step):
     told = step(done=Done(3, "", ["no"]))[1]
     assert (told["status"], told["timed_out"]) == (3, False)

@@ -82,7 +82,7 @@ def test_one_cause_explains_its_consequences():
 
 
 def test_a_firewall_that_nobody_has_set_up_is_none_that_is_missing():
-    for change in (ufw(), ufw(unit="disabled", enabled=False, runs=False)):
+    for change in (ufw(), ufw(unit="disabled", enabled=False, runs=False), ufw(unit="masked-runtime")):
         asked, evidence = state()
         change(asked, evidence)
         assert causes(asked, evidence) == []
@@ -93,7 +93,10 @@ def test_a_firewall_that_nobody_has_set_up_is_none_that_is_missing():
     [
         ({"unit": "disabled"}, "systemctl enable ufw.service"),
         ({"unit": "masked"}, "systemctl unmask ufw.service && systemctl enable ufw.service"),
-        ({"unit": "masked-runtime"}, "systemctl unmask --runtime ufw.service && systemctl enable ufw.service"),
+        (
+            {"unit": "static"},
+            "rm /etc/systemd/system/ufw.service && systemctl daemon-reload && systemctl enable ufw.service",
+        ),
         ({"enabled": False}, "ufw --force enable"),
         ({"runs": False}, "ufw reload"),
         ({"unit": "disabled", "runs": False}, "systemctl enable ufw.service && ufw reload"),

@@ -51,6 +51,10 @@ def path(**change):
     return lambda _asked, evidence: evidence["paths"].update({"chat-api": {**whole, **change}})
 
 
+def account(user, comment):
+    return set_in("accounts", **{user: {"comment": comment, "group": True}})
+
+
 def disk(number=0, **change):
     return lambda _asked, evidence: evidence["disks"][number].update(change)
 
@@ -77,7 +81,15 @@ def of_another(requires, services=(), **change):
     """Another app of the model, which a requirement that does not answer leads to."""
     port = int(requires.rpartition(":")[2])
     services = [{"name": "back@%d.service" % port, "port": port}] if services == () else services
-    app = {"name": "back", "services": services, "root": None, "interpreter": None, "users": [], **change}
+    app = {
+        "name": "back",
+        "services": services,
+        "root": None,
+        "interpreter": None,
+        "users": [],
+        "own_folders": [],
+        **change,
+    }
     probe = required("refused", requires)
 
     def apply(asked, evidence):
@@ -148,14 +160,29 @@ PROBLEMS = {
     ),
     "a unit by hand beside it": ([unit("chat-api.service", **MINE)], "warn unit_conflict", "chat-api.service"),
     "a user by hand": (
-        [set_in("accounts", **{"chat-api": "MySQL Server,,,"})],
+        [account("chat-api", "MySQL Server,,,")],
         "refuse user_conflict",
         "usermod --comment 'gatehouse app chat-api' chat-api",
     ),
     "a user that builds another app": (
-        [set_in("accounts", **{"chat-api-build": "gatehouse app chat-api-build"})],
+        [account("chat-api-build", "gatehouse app chat-api-build")],
         "refuse user_conflict",
         "usermod --comment 'gatehouse build of chat-api' chat-api-build",
+    ),
+    "a group without its user": (
+        [account("chat-api-build", None)],
+        "refuse user_conflict",
+        "groupdel chat-api-build",
+    ),
+    "a data folder of another service": (
+        [top(foreign={"/var/lib/chat-api": "it belongs to root"})],
+        "refuse path_conflict",
+        "chown -R chat-api:chat-api /var/lib/chat-api",
+    ),
+    "a served folder in a folder of a user's": (
+        [top(replaceable={"/srv/www/up": ["/srv/www", "shop"]})],
+        "warn folder_replaceable",
+        "chown root: /srv/www && chmod go-w /srv/www",
     ),
     "a network that is not closed": (
         [of_app(allow_network=False), top(filtered=False)],
@@ -315,7 +342,8 @@ FINE = {
     "no second set": [second_set(500), of_app(green=[])],
     "a clock that is kept": [set_in("system", container=False), set_in("clock", synchronized=True)],
     "users that a deploy has made": [
-        set_in("accounts", **{"chat-api": "gatehouse app chat-api", "chat-api-build": "gatehouse build of chat-api"})
+        account("chat-api", "gatehouse app chat-api"),
+        account("chat-api-build", "gatehouse build of chat-api"),
     ],
     "a network that is closed": [of_app(allow_network=False), top(filtered=True)],
     "a network of which nothing is known": [of_app(allow_network=False), top(filtered=None)],
