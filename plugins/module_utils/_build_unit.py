@@ -208,6 +208,8 @@ class AppUnit(BuildUnit):
             ("StateDirectory", self._app),
             ("StateDirectoryMode", "0750"),
             ("LimitNOFILE", LIMITS["LimitNOFILE"]),
+            # It is told to end; what it leaves behind is killed at once.
+            ("KillMode", "mixed"),
             ("TimeoutStopSec", STOPPING),
         ]
 
