@@ -109,6 +109,9 @@ class Accounts:
             )
 
 
+# In place of a name, of what a group or everybody may write.
+SEVERAL_USERS = "several users"
+
 # Who writes the copies of the apps' logs.
 READER = "gatehouse-log"
 

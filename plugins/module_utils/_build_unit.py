@@ -13,6 +13,7 @@ import collections
 import contextlib
 import os
 import re
+import selectors
 import shutil
 import subprocess
 import sys
@@ -40,6 +41,9 @@ PATIENCE = 10
 LINES = 200
 LONGEST = 1 << 16
 LINE = 2000
+
+# Bytes that are read at once: more than a pipe holds, so that nothing that has come is left in it.
+PIPE = 1 << 20
 
 # The app's own limits are for the app. The kernel ends a build before it ends an app, and a build can't use up the host's processes.
 # What a build leaves behind is killed at once: waiting for it to end by itself would make a failure of a build that was none.
@@ -237,28 +241,66 @@ def _stream(command, stdin, seconds):
         )
     except OSError as error:
         raise GatehouseError("%s can't be run: %s" % (command[0], error), cause="no_systemd") from None
-
-    def read(stream, *kept):
-        begins = True
-        for line in iter(lambda: stream.readline(LONGEST), b""):
-            if begins:
-                text = plain(line.decode("utf-8", "replace").rstrip("\r\n"))
-                for one in kept:
-                    one.append(text)
-            begins = line.endswith(b"\n")
-
-    readers = [
-        threading.Thread(target=read, args=(process.stdout, both, own), daemon=True),
-        threading.Thread(target=read, args=(process.stderr, both), daemon=True),
-    ]
-    for reader in readers:
-        reader.start()
+    lines = [(process.stdout, _Lines(both, own)), (process.stderr, _Lines(both))]
+    reader = threading.Thread(target=_read, args=(lines,), daemon=True)
+    reader.start()
     try:
         status = process.wait(seconds)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
         status = TIMED_OUT
-    for reader in readers:
-        reader.join(PATIENCE)
+    reader.join(PATIENCE)
     return Done(status, "\n".join(list(own)), list(both))
+
+
+def _read(streams):
+    """Read [(stream, its _Lines)] to their ends. What has come on the first one by then comes before what came on the second.
+
+    A program that says on standard error why it ends has written its output before. So the last stream is read first: all that was
+    written before what is read there is then waiting on the others.
+    """
+    with selectors.DefaultSelector() as selector:
+        for stream, _lines in streams:
+            os.set_blocking(stream.fileno(), False)
+            selector.register(stream, selectors.EVENT_READ)
+        while selector.get_map():
+            selector.select()
+            found = []
+            for stream, lines in reversed(streams):
+                with contextlib.suppress(BlockingIOError, KeyError):
+                    selector.get_key(stream)  # of one that has ended nothing is left to read
+                    found.append((stream, lines, os.read(stream.fileno(), PIPE)))
+            for stream, lines, data in reversed(found):
+                if not data:
+                    selector.unregister(stream)
+                lines.add(data)
+
+
+class _Lines:
+    """The lines of one stream, kept as they become whole, LONGEST bytes of each. kept: where they go."""
+
+    def __init__(self, *kept):
+        self._kept = kept
+        self._rest = b""  # of a line that has no end yet
+        self._cut = False  # whether that was longer already, and is kept
+
+    def add(self, data):
+        """data: what has come; nothing at the end."""
+        *lines, rest = (self._rest + (data or b"\n")).split(b"\n")
+        if not data and lines == [b""]:
+            return
+        for line in lines:
+            self._keep(line)
+            self._cut = False
+        self._rest = rest
+        if len(rest) > LONGEST:
+            self._keep(rest)
+            self._rest, self._cut = b"", True
+
+    def _keep(self, line):
+        if self._cut:
+            return
+        text = plain(line[:LONGEST].decode("utf-8", "replace").rstrip("\r"))
+        for one in self._kept:
+            one.append(text)

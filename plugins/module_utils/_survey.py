@@ -14,7 +14,7 @@ import stat
 import sys
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils import _database
-from ansible_collections.gatehouse.webapp.plugins.module_utils._account import foreign_owner, name_of
+from ansible_collections.gatehouse.webapp.plugins.module_utils._account import SEVERAL_USERS, foreign_owner, name_of
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.module_utils._evidence import (
     INNER,
@@ -173,7 +173,7 @@ class Surveyor(Witness):
                     info = os.stat(above)
                     shared = info.st_mode & 0o022 and not info.st_mode & stat.S_ISVTX
                     if info.st_uid or shared:
-                        found[folder] = [above, name_of(info.st_uid) if info.st_uid else "several users"]
+                        found[folder] = [above, name_of(info.st_uid) if info.st_uid else SEVERAL_USERS]
                         break
                 above = os.path.dirname(above)
         return found

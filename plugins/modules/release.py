@@ -272,11 +272,11 @@ def carry_out(params, check_mode):
             hint="build_user: %s-build" % params["user"],
         )
     app = params["app"] or os.path.basename(params["root"])
+    refuse_foreign(params["own_folders"], params["user"])
     accounts = Accounts(check_mode)
     builder = accounts.builder(params["build_user"], app) if params["build_user"] else (0, 0)
     user, home = params["user"], params["home"]
     reader = accounts.runner(user, app, home)[1] if home else group_of(user, check_mode)
-    refuse_foreign(params["own_folders"], user)
     releases = Releases(params["root"], reader, builder)
     if params["state"] == "pruned":
         pruned = releases.superfluous(params["keep"])

@@ -17,6 +17,7 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._account import (
     IS_THERE,
     NO_GROUP,
     RUNS,
+    SEVERAL_USERS,
     TAKE_OVER,
 )
 from ansible_collections.gatehouse.webapp.plugins.module_utils._listeners import WILDCARDS, Holder, describe
@@ -37,7 +38,7 @@ CAUSES = {
     "unit_conflict": "A unit of the app's name was not made by a deploy",
     "user_conflict": "A user of the app's name was not made by a deploy",
     "path_conflict": "What is in /srv/APP was not put there by a deploy",
-    "folder_replaceable": "Another user than root may put something else in the place of a folder that a route serves",
+    "folder_replaceable": "An app may put something else in the place of a folder that a route serves",
     "site_shadowed": "A hand-made site of nginx has a name of the model's",
     "dependency_down": "A database, or what an app requires, does not answer",
     "database_refuses": "The database refuses the app's user, password or database",
@@ -245,7 +246,11 @@ def folders(case):
                 next_step = TAKE_OVER % (app["name"], app["name"], path)
                 message = _sentence(IS_THERE % (path, whose))
                 yield problem(REFUSE, "path_conflict", message, ["%s: %s" % (path, whose)], next_step, app)
+    # Of an app's user, whose code is others' too. Somebody who has the host in his care may do more than that.
+    users = {user for app in case.apps for user in app["users"]} | {SEVERAL_USERS}
     for folder, (above, who) in sorted(case.get("replaceable", {}).items()):
+        if who not in users:
+            continue
         yield problem(
             WARN,
             "folder_replaceable",

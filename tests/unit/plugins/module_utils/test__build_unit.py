@@ -192,6 +192,35 @@ def test_the_last_lines_are_kept_in_the_order_in_which_they_came():
     assert done.output.splitlines()[-1] == "299"
 
 
+def test_what_a_program_says_at_its_end_comes_after_its_output():
+    """Its last words are on standard error, and its output may have waited in the pipe."""
+    program = "import os\nfor n in range(90): os.write(1, b'out %d\\n' % n); os.write(2, b'error %d\\n' % n)"
+    lines = _build_unit._stream([sys.executable, "-c", program], None, 60).lines
+    assert len(lines) == 180
+    assert [n for n in range(90) if lines.index("out %d" % n) > lines.index("error %d" % n)] == []
+
+
+@pytest.mark.parametrize(
+    ("parts", "lines"),
+    [
+        ([b"a\nb", b"c\n", b""], ["a", "bc"]),
+        ([b"a\r\n\nb", b""], ["a", "", "b"]),
+        ([b""], []),
+        ([b"\n", b""], [""]),
+        ([b"x" * 70000, b"more", b" of it\nnext\n", b""], ["x" * 65536, "next"]),
+        ([b"x" * 70000 + b"\nnext", b""], ["x" * 65536, "next"]),
+        ([b"x" * 65536, b"y\n", b""], ["x" * 65536]),
+        ([b"x" * 70000, b""], ["x" * 65536]),
+    ],
+)
+def test_lines_come_whole_or_cut_and_never_in_pieces(parts, lines):
+    kept = []
+    stream = _build_unit._Lines(kept)
+    for part in parts:
+        stream.add(part)
+    assert kept == lines
+
+
 def test_a_line_without_an_end_is_cut():
     done = _build_unit._stream([sys.executable, "-c", "print('x' * 100_000)"], None, 60)
     assert list(map(len, done.lines)) == [_build_unit.LONGEST]

@@ -180,9 +180,14 @@ PROBLEMS = {
         "chown -R chat-api:chat-api /var/lib/chat-api",
     ),
     "a served folder in a folder of a user's": (
-        [top(replaceable={"/srv/www/up": ["/srv/www", "shop"]})],
+        [top(replaceable={"/srv/www/up": ["/srv/www", "chat-api"]})],
         "warn folder_replaceable",
         "chown root: /srv/www && chmod go-w /srv/www",
+    ),
+    "a served folder in a folder of several users": (
+        [top(replaceable={"/srv/www/up": ["/srv", "several users"]})],
+        "warn folder_replaceable",
+        "chown root: /srv && chmod go-w /srv",
     ),
     "a network that is not closed": (
         [of_app(allow_network=False), top(filtered=False)],
@@ -345,6 +350,7 @@ FINE = {
         account("chat-api", "gatehouse app chat-api"),
         account("chat-api-build", "gatehouse build of chat-api"),
     ],
+    "a served folder in somebody's home": [top(replaceable={"/home/ann/site": ["/home/ann", "ann"]})],
     "a network that is closed": [of_app(allow_network=False), top(filtered=True)],
     "a network of which nothing is known": [of_app(allow_network=False), top(filtered=None)],
     "a network that is open to the app": [top(filtered=False)],
