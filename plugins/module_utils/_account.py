@@ -119,12 +119,14 @@ READER = "gatehouse-log"
 def foreign_owner(path, user, find=pwd.getpwnam):
     """Whose it is, in words, when a folder that systemd would give to an app holds what is somebody else's; else None.
 
-    An empty one of root's is nobody's; so is a disk that was mounted there.
+    An empty one of root's is nobody's; so is a disk that was mounted there. A link there is root's: what counts is where it leads.
     """
-    try:
-        info = os.lstat(path)
-    except OSError:
+    if not os.path.lexists(path):
         return None
+    try:
+        info = os.stat(path)
+    except OSError:
+        return "it leads nowhere"
     own = set()
     for name in (user, READER):
         with contextlib.suppress(KeyError):

@@ -144,13 +144,17 @@ def test_folders_that_hold_what_is_somebody_else_s_are_told(tmp_path, owned):
     assert (whose("data", "me"), whose("none", "me")) == (None, None)
     for user in ("other", "not-made-yet"):
         assert whose("data", user) == "it belongs to user %d" % os.getuid()
-    assert whose("file", "me") == whose("link", "me") == "it is no folder"
+    # As where the data was moved to another disk.
+    assert (whose("link", "me"), whose("link", "other")) == (None, "it belongs to user %d" % os.getuid())
+    assert whose("file", "me") == "it is no folder"
+    (tmp_path / "broken").symlink_to("nowhere")
+    assert whose("broken", "me") == "it leads nowhere"
 
 
 def test_an_empty_folder_of_root_s_or_a_disk_is_nobody_s(tmp_path, owned, monkeypatch):
-    real = os.lstat
+    real = os.stat
     monkeypatch.setattr(
-        _account.os, "lstat", lambda path: os.stat_result((real(path).st_mode, 0, 0, 1, 0, 0, 0, 0, 0, 0))
+        _account.os, "stat", lambda path: os.stat_result((real(path).st_mode, 0, 0, 1, 0, 0, 0, 0, 0, 0))
     )
     for name, whose in (("lost+found", None), ("data.db", "it belongs to user 0")):
         (tmp_path / name).mkdir()
