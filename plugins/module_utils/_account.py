@@ -20,20 +20,18 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import Ga
 RUNS = "gatehouse app %s"
 BUILDS = "gatehouse build of %s"
 
-# How a user that is there already becomes the app's: (its comment, its name).
-HAND_OVER = (
-    "give the app another name; or, when that user is the app's and nobody logs in as it: usermod --comment '%s' %s"
-)
-
-GROUP_IS_THERE = "there is a group %s already, and no user of that name: its members could read the app's code"
-NO_GROUP = "give the app another name; or, when nothing uses the group: groupdel %s"
-
 # The home of the users that build, root's and empty. In one of their own they could let in whoever has a key, or have a manager of units
 # started for them, and be out of the unit.
 HOME = "/run/gatehouse/home"
 
 # The app can put a key into its home, its data folder. Of an account that has expired sshd takes none; units don't ask.
 EXPIRED, DAY = "1970-01-02", "1"
+
+# Who writes the copies of the apps' logs.
+READER = "gatehouse-log"
+
+# In place of a name, of what a group or everybody may write.
+SEVERAL_USERS = "several users"
 
 
 class Accounts:
@@ -63,34 +61,24 @@ class Accounts:
         try:
             entry = self._find(name)
         except KeyError:
-            self._refuse_group(name)
+            _refuse(user_conflict(name, app, comment, None, self._has_group(name)), "user_conflict")
             if self._check:
                 return 0, 0
             command = ["useradd", "--system", "--comment", comment, "--home-dir", home, "--no-create-home"]
             command += ["--expiredate", EXPIRED, "--shell", "/usr/sbin/nologin", name]
             self._tell(command, "the user %s of the app %s can't be made" % (name, app))
             entry = self._find(name)
-        if entry.pw_gecos != comment:
-            raise GatehouseError(
-                "there is a user %s already, and it was not made for the app %s (its comment is %r): the app would have all that it has"
-                % (name, app, entry.pw_gecos),
-                cause="user_conflict",
-                hint=HAND_OVER % (comment, name),
-            )
+        _refuse(user_conflict(name, app, comment, entry.pw_gecos), "user_conflict")
         if not self._check and self._expires(name) not in (DAY, None):
             command = ["usermod", "--expiredate", EXPIRED, name]
             self._tell(command, "log-ins as the user %s can't be refused" % name)
         return entry.pw_uid, entry.pw_gid
 
-    def _refuse_group(self, name):
-        """The user's own group has its name, and reads its releases: one that is there already may have members."""
-        with contextlib.suppress(KeyError):
-            self._find_group(name)
-            raise GatehouseError(
-                GROUP_IS_THERE % name,
-                cause="user_conflict",
-                hint=NO_GROUP % name,
-            )
+    def _has_group(self, name):
+        try:
+            return bool(self._find_group(name))
+        except KeyError:
+            return False
 
     def _expires(self, name):
         """The day on which the account expires, as text, counted from 1970 on; "" for never, None where no day is kept of it."""
@@ -109,11 +97,31 @@ class Accounts:
             )
 
 
-# In place of a name, of what a group or everybody may write.
-SEVERAL_USERS = "several users"
+def user_conflict(name, app, wanted, comment, group=False):
+    """(why, what to do) when a user is none that was made for the app; else nothing (false).
 
-# Who writes the copies of the apps' logs.
-READER = "gatehouse-log"
+    wanted: the comment of one that was.   comment: that of the one that is there; None where there is none.
+    group: whether there is a group of that name. It would be the user's own, which reads the app's releases, and may have members.
+    """
+    if comment is None:
+        return group and (
+            "there is a group %s already, and no user of that name: its members could read the app's code" % name,
+            "give the app another name; or, when nothing uses the group: groupdel %s" % name,
+        )
+    return comment != wanted and (
+        "there is a user %s already, and it was not made for the app %s (its comment is %r): the app would have all that it has"
+        % (name, app, comment),
+        "give the app another name; or, when that user is the app's and nobody logs in as it: usermod --comment '%s' %s"
+        % (wanted, name),
+    )
+
+
+def folder_conflict(path, user, whose):
+    """(why, what to do) when a folder that is to be the user's is somebody else's; else nothing (false). whose: as foreign_owner() says."""
+    return whose and (
+        "%s is there already, and %s: the app would get all that is in it" % (path, whose),
+        "give the app another name; or, when all in it is the app's: chown -R %s:%s %s" % (user, user, path),
+    )
 
 
 def foreign_owner(path, user, find=pwd.getpwnam):
@@ -141,13 +149,12 @@ def foreign_owner(path, user, find=pwd.getpwnam):
 def refuse_foreign(paths, user):
     """Refuse folders that hold what is somebody else's: systemd would give them to the app, with all below them."""
     for path in paths:
-        whose = foreign_owner(path, user)
-        if whose:
-            raise GatehouseError(IS_THERE % (path, whose), cause="path_conflict", hint=TAKE_OVER % (user, user, path))
+        _refuse(folder_conflict(path, user, foreign_owner(path, user)), "path_conflict")
 
 
-IS_THERE = "%s is there already, and %s: the app would get all that is in it"
-TAKE_OVER = "give the app another name; or, when all in it is the app's: chown -R %s:%s %s"
+def _refuse(conflict, cause):
+    if conflict:
+        raise GatehouseError(conflict[0], cause=cause, hint=conflict[1])
 
 
 def name_of(uid):

@@ -268,9 +268,9 @@ def _read(streams):
             selector.select()
             found = []
             for stream, lines in reversed(streams):
-                with contextlib.suppress(BlockingIOError, KeyError):
-                    selector.get_key(stream)  # of one that has ended nothing is left to read
-                    found.append((stream, lines, os.read(stream.fileno(), PIPE)))
+                if stream in selector.get_map():  # it has not ended
+                    with contextlib.suppress(BlockingIOError):
+                        found.append((stream, lines, os.read(stream.fileno(), PIPE)))
             for stream, lines, data in reversed(found):
                 if not data:
                     selector.unregister(stream)

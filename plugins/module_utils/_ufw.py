@@ -21,6 +21,9 @@ CONF_FILE = "/etc/ufw/ufw.conf"
 UNIT = "ufw.service"
 NOT_AT_BOOT = ("disabled", "enabled-runtime", "linked", "linked-runtime", "masked", "static")
 
+# What that means, with its reason.
+AFTER_A_REBOOT = "UFW is active, and is not started at boot (%s): after a reboot every port is open."
+
 POLICIES = {"allow": "ACCEPT", "deny": "DROP", "reject": "REJECT"}
 DIRECTIONS = (("incoming", "INPUT", "input"), ("outgoing", "OUTPUT", "output"), ("routed", "FORWARD", "forward"))
 # Each logs what the one before it logs, and more.

@@ -547,8 +547,8 @@ class Host:
         missing = _ufw.missing_at_boot(self.run(["systemctl", "is-enabled", _ufw.UNIT])[1].strip(), enabled)
         if not missing:
             return []
-        message = "UFW is active, and is not started at boot (%s): after a reboot every port is open." % missing[0]
-        return [finding("firewall", "UFW", "risk", "not at boot", message, next=missing[1])]
+        why, mend = missing
+        return [finding("firewall", "UFW", "risk", "not at boot", _ufw.AFTER_A_REBOOT % why, next=mend)]
 
     # 4
 

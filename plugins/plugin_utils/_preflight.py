@@ -12,13 +12,10 @@ from collections import namedtuple
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._account import (
     BUILDS,
-    GROUP_IS_THERE,
-    HAND_OVER,
-    IS_THERE,
-    NO_GROUP,
     RUNS,
     SEVERAL_USERS,
-    TAKE_OVER,
+    folder_conflict,
+    user_conflict,
 )
 from ansible_collections.gatehouse.webapp.plugins.module_utils._listeners import WILDCARDS, Holder, describe
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _rules_host, _rules_way
@@ -222,20 +219,10 @@ def accounts(case):
     for app in here(case):
         for user, comment in zip(app["users"], (RUNS, BUILDS)):
             found, wanted = case.get("accounts", {}).get(user), comment % app["name"]
-            if not found or found["comment"] == wanted:
-                continue
-            if found["comment"] is not None:
-                yield problem(
-                    REFUSE,
-                    "user_conflict",
-                    "There is a user %s already, and no deploy has made it: the app would have all that it has." % user,
-                    ["%s: its comment is %r, and not %r" % (user, found["comment"], wanted)],
-                    HAND_OVER % (wanted, user),
-                    app,
-                )
-            elif found["group"]:
-                message = _sentence(GROUP_IS_THERE % user)
-                yield problem(REFUSE, "user_conflict", message, ["group %s" % user], NO_GROUP % user, app)
+            conflict = found and user_conflict(user, app["name"], wanted, found["comment"], found["group"])
+            if conflict:
+                told = "its comment is %r, and not %r" % (found["comment"], wanted) if found["comment"] else "a group"
+                yield _conflict("user_conflict", conflict, "%s: %s" % (user, told), app)
 
 
 def folders(case):
@@ -243,9 +230,9 @@ def folders(case):
         for path in app["own_folders"]:
             whose = case.get("foreign", {}).get(path)
             if whose:
-                next_step = TAKE_OVER % (app["name"], app["name"], path)
-                message = _sentence(IS_THERE % (path, whose))
-                yield problem(REFUSE, "path_conflict", message, ["%s: %s" % (path, whose)], next_step, app)
+                yield _conflict(
+                    "path_conflict", folder_conflict(path, app["name"], whose), "%s: %s" % (path, whose), app
+                )
     # Of an app's user, whose code is others' too. Somebody who has the host in his care may do more than that.
     users = {user for app in case.apps for user in app["users"]} | {SEVERAL_USERS}
     for folder, (above, who) in sorted(case.get("replaceable", {}).items()):
@@ -261,8 +248,9 @@ def folders(case):
         )
 
 
-def _sentence(words):
-    return words[0].upper() + words[1:] + "."
+def _conflict(cause, conflict, measured, app):
+    why, what_to_do = conflict
+    return problem(REFUSE, cause, why[0].upper() + why[1:] + ".", [measured], what_to_do, app)
 
 
 def kernel(case):

@@ -7,7 +7,12 @@ from __future__ import annotations
 import re
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._netfilter import runs_ufw
-from ansible_collections.gatehouse.webapp.plugins.module_utils._ufw import CONF_FILE, UNIT, missing_at_boot
+from ansible_collections.gatehouse.webapp.plugins.module_utils._ufw import (
+    AFTER_A_REBOOT,
+    CONF_FILE,
+    UNIT,
+    missing_at_boot,
+)
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._case import DEPLOY, finding, size_words, span_words
 
 CLOCK = 30
@@ -167,7 +172,7 @@ def firewall(case):
     if runs_ufw(listing) and missing:
         yield finding(
             "firewall_not_at_boot",
-            message="UFW is active, and is not started at boot (%s): after a reboot every port is open." % missing[0],
+            message=AFTER_A_REBOOT % missing[0],
             evidence=told,
             mend=missing[1],
             **common,
