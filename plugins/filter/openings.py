@@ -50,6 +50,7 @@ _value:
 """
 
 from ansible.errors import AnsibleFilterError
+from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._ingress import read
@@ -57,7 +58,7 @@ from ansible_collections.gatehouse.webapp.plugins.plugin_utils._ingress import r
 
 def openings(wanted, ssh_ports=(), ssh_from_anywhere=False):
     try:
-        return read(wanted, ssh_ports, ssh_from_anywhere)
+        return read(wanted, ssh_ports, boolean(ssh_from_anywhere))
     except GatehouseError as error:
         raise AnsibleFilterError(error.message) from None
 

@@ -69,6 +69,7 @@ _value:
 """
 
 from ansible.errors import AnsibleFilterError
+from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._ingress import plan
@@ -76,7 +77,7 @@ from ansible_collections.gatehouse.webapp.plugins.plugin_utils._ingress import p
 
 def security_group_plan(wanted, permissions, exact=False, needs_ssh=()):
     try:
-        return plan(wanted, permissions, exact, needs_ssh)
+        return plan(wanted, permissions, boolean(exact), needs_ssh)
     except GatehouseError as error:
         raise AnsibleFilterError(error.message) from None
 
