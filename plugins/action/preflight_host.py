@@ -13,6 +13,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.modules.preflight_host import ARGUMENTS
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _outside
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils._chosen import about
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._model import resolve
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._preflight import CAUSES, judge, report, sources
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._source import least_versions, unreadable
@@ -30,7 +31,7 @@ class ActionModule(ActionBase):
         _validation, options = self.validate_argument_spec(argument_spec=ARGUMENTS)
         try:
             check(options)
-            model = resolve(options["apps"], options["sites"], directory=os.getcwd())
+            model = about(resolve(options["apps"], options["sites"], directory=os.getcwd()), options["only"])
         except GatehouseError as error:
             result.update(error.result(), failed=True)
             return result

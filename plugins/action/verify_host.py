@@ -11,6 +11,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.module_utils._verify import Cleaner, from_here
 from ansible_collections.gatehouse.webapp.plugins.modules.verify_host import ARGUMENTS
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils._chosen import about
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._model import resolve
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._plan import host_plan, outside_plan, secrets_of
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._verify_report import summary
@@ -24,7 +25,7 @@ class ActionModule(ActionBase):
         _validation, options = self.validate_argument_spec(argument_spec=ARGUMENTS)
         try:
             _check(options)
-            model = resolve(options["apps"], options["sites"])
+            model = about(resolve(options["apps"], options["sites"]), options["only"])
         except GatehouseError as error:
             result.update(error.result(), failed=True)
             return result

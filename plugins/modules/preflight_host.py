@@ -33,6 +33,10 @@ options:
     description: Whether the apps run on this host.
     type: bool
     default: true
+  only:
+    description: The apps that the deploy is about, by name, as a list or a text that parts them by commas. Empty, all of them.
+    type: raw
+    version_added: 0.4.0
   databases:
     description: Filled from the apps' C(env). It can't be given.
     type: list
@@ -157,6 +161,7 @@ ARGUMENTS = dict(
     apps=dict(type="list", elements="dict", default=[]),
     sites=dict(type="list", elements="dict", default=[]),
     services=dict(type="bool", default=True),
+    only=dict(type="raw"),
     databases=dict(
         type="list",
         elements="dict",

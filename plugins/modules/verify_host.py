@@ -31,6 +31,10 @@ options:
     description: Whether the apps run on this host. Then each is measured on its own port.
     type: bool
     default: true
+  only:
+    description: The apps that are measured, by name, as a list or a text that parts them by commas. Empty, all of them.
+    type: raw
+    version_added: 0.4.0
   address:
     description: Where the control node reaches the host, an address or a name. Needed where there are sites.
     type: str
@@ -181,6 +185,7 @@ ARGUMENTS = dict(
     apps=dict(type="list", elements="dict", default=[]),
     sites=dict(type="list", elements="dict", default=[]),
     services=dict(type="bool", default=True),
+    only=dict(type="raw"),
     address=dict(type="str"),
     firewall=dict(type="bool", default=True),
     validate_certs=dict(type="bool", default=True),

@@ -214,7 +214,12 @@ def _derive_local_sources(app):
     """What must be readable on the control node."""
     source = app["source"] or {}
     return [
-        {"place": "webapp_apps[%s].source.%s" % (app["name"], key), "path": source[key], "kind": kind}
+        {
+            "app": app["name"],
+            "place": "webapp_apps[%s].source.%s" % (app["name"], key),
+            "path": source[key],
+            "kind": kind,
+        }
         for key, kind in (("directory", "directory"), ("archive", "file"))
         if source.get(key) is not None and not is_url(source[key])
     ]

@@ -45,6 +45,7 @@ class Action(preflight_host.ActionModule):
             "apps": APPS,
             "sites": SITES,
             "services": True,
+            "only": None,
             "databases": [],
             "address": "",
             "load_balancers": [],

@@ -359,7 +359,7 @@ def test_local_source(source, directory, key, path, kind):
     model = resolve([an_app(source=source)], [], directory=directory)
     assert model["apps"][0]["source"][key] == path
     place = "webapp_apps[chat-api].source." + key
-    assert model["local_sources"] == [{"place": place, "path": path, "kind": kind}]
+    assert model["local_sources"] == [{"app": "chat-api", "place": place, "path": path, "kind": kind}]
 
 
 @pytest.mark.parametrize(

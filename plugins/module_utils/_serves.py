@@ -1,0 +1,55 @@
+# Copyright (c) 2026, the gatehouse.webapp authors
+# MIT License (see LICENSE or https://opensource.org/license/mit)
+"""What deploys have put on a host, and is there now: apps with their ports, and the names that nginx answers for."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from ansible_collections.gatehouse.webapp.plugins.module_utils import _nginx_blocks
+from ansible_collections.gatehouse.webapp.plugins.module_utils._activation import MANIFEST
+from ansible_collections.gatehouse.webapp.plugins.module_utils._release import Releases
+
+APPS, UNITS, SITES = "/srv", "/etc/systemd/system", "/etc/nginx/gatehouse/sites.conf"
+
+
+def look(apps=APPS, units=UNITS, sites=SITES):
+    """{apps: {name: [the ports that its instances have units for]}, names: [server name]}. "_" is a site without a name."""
+    return {"apps": {name: _ports(name, units) for name in _live(apps)}, "names": _names(sites)}
+
+
+def targets(release=None, apps=APPS):
+    """{app: the release that a rollback goes back to: the one asked for, or the one that was live before; None where it has none}."""
+    found = {}
+    for name in _live(apps):
+        releases = Releases(os.path.join(apps, name), 0, (0, 0))
+        known = [release] if release and releases.is_whole(release) else releases.to_go_back_to() if not release else []
+        found[name] = (known or [None])[0]
+    return found
+
+
+def _live(folder):
+    """The apps that have a live release."""
+    return sorted(
+        name
+        for name in (os.listdir(folder) if os.path.isdir(folder) else [])
+        # A manifest is written by deploys alone.
+        if os.path.isfile(os.path.join(folder, name, "current", MANIFEST))
+    )
+
+
+def _ports(name, units):
+    names = os.listdir(units) if os.path.isdir(units) else []
+    found = [re.match(r"%s@([0-9]+)\.service$" % re.escape(name), one) for one in names]
+    return sorted(int(match.group(1)) for match in found if match)
+
+
+def _names(path):
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            text = file.read()
+    except OSError:
+        return []
+    servers = _nginx_blocks.servers(_nginx_blocks.read("# configuration file %s:\nhttp {\n%s\n}\n" % (path, text)))
+    return sorted({name.lower() for server in servers for name in server["names"]})

@@ -1,0 +1,102 @@
+"""What a host serves now, by what deploys have left on it."""
+
+import json
+
+import pytest
+
+from ansible_collections.gatehouse.webapp.plugins.module_utils import _serves
+from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
+
+
+@pytest.fixture
+def host(tmp_path):
+    """A host with folders of its own: gives a function that looks at it."""
+    for name in ("srv", "units"):
+        (tmp_path / name).mkdir()
+
+    def look():
+        return _serves.look(str(tmp_path / "srv"), str(tmp_path / "units"), str(tmp_path / "sites.conf"))
+
+    look.path = tmp_path
+    look.targets = lambda release=None: _serves.targets(release, str(tmp_path / "srv"))
+    return look
+
+
+def deploy(host, name, release="one", after=None):
+    folder = host.path / "srv" / name / "releases" / release
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(json.dumps({"id": release}))
+    (folder / "passed.json").write_text(json.dumps({"after": after}))
+    current = host.path / "srv" / name / "current"
+    if current.is_symlink():
+        current.unlink()
+    current.symlink_to(f"releases/{release}")
+
+
+def test_a_fresh_host_serves_nothing(host, tmp_path):
+    assert host() == {"apps": {}, "names": []}
+    gone = str(tmp_path / "gone")
+    assert _serves.look(gone, gone, gone) == {"apps": {}, "names": []}
+    assert _serves.targets(None, gone) == {}
+
+
+def test_apps_are_those_with_a_live_release(host):
+    deploy(host, "shop")
+    (host.path / "srv" / "ftp" / "current").mkdir(parents=True)
+    (host.path / "srv" / "staged" / "releases" / "one").mkdir(parents=True)
+    (host.path / "srv" / "file").write_text("")
+    assert host()["apps"] == {"shop": []}
+
+
+def test_ports_are_those_of_the_apps_units(host):
+    deploy(host, "shop")
+    deploy(host, "shop-web")
+    units = [
+        "shop@8000.service",
+        "shop@18001.service",
+        "shop-web@3000.service",
+        "shop-log.service",
+        "shop@x.service",
+        "shop@.service",
+    ]
+    for name in units:
+        (host.path / "units" / name).write_text("")
+    assert host()["apps"] == {"shop": [8000, 18001], "shop-web": [3000]}
+
+
+SITES = """
+# Site shop
+server {
+    listen 80;
+    server_name Shop.example.com www.shop.example.com;
+    location / { return 200 "server_name not.a.name;"; }
+}
+server { listen 443 ssl; server_name shop.example.com; # server_name comment.example.com
+}
+server { listen 8080 default_server; server_name _; }
+"""
+
+
+def test_names_are_those_of_the_servers_of_our_set(host):
+    (host.path / "sites.conf").write_text(SITES)
+    assert host()["names"] == ["_", "shop.example.com", "www.shop.example.com"]
+
+
+def test_a_set_without_sites_has_no_name(host):
+    (host.path / "sites.conf").write_text("# nothing here\n")
+    assert host()["names"] == []
+
+
+def test_a_rollback_goes_to_the_release_before(host):
+    deploy(host, "shop", "one")
+    assert host.targets() == {"shop": None}
+    deploy(host, "shop", "two", after="one")
+    assert host.targets() == {"shop": "one"}
+
+
+def test_a_rollback_to_a_named_release(host):
+    deploy(host, "shop", "one")
+    deploy(host, "blog", "two")
+    assert host.targets("one") == {"shop": "one", "blog": None}
+    with pytest.raises(GatehouseError, match="can't name a release"):
+        host.targets("../one")
