@@ -92,6 +92,29 @@ def servers(directives):
     ]
 
 
+def answered(text):
+    """{name, in lower case} of the servers of one file that others than the host itself can ask. "_" is one for any name.
+
+    A server for any name that only turns others away is none.
+    """
+    found = set()
+    for one in _everywhere(_parse(text, "")):
+        if one.words[0] == "server" and one.block is not None and not _is_local(one.block):
+            names = {name.lower() for inner in one.block if inner.words[0] == "server_name" for name in inner.words[1:]}
+            found |= names if _serves_something(one.block) else names - {"_"}
+    return found
+
+
+def _is_local(block):
+    listens = [one.words[1] for one in block if one.words[0] == "listen" and len(one.words) > 1]
+    return bool(listens) and all(re.match(r"127\.|\[::1\]|localhost\b|unix:", listen) for listen in listens)
+
+
+def _serves_something(block):
+    inner = [one for each in block if each.words[0] == "location" for one in each.block or []]
+    return any(one.words[0] != "return" for one in inner)
+
+
 def certificates(directives, root):
     """The pairs of files, certificate and key, that blocks name. root: nginx's folder, for paths that are relative."""
     found = []

@@ -150,7 +150,17 @@ class Run:
     """One run: the folder brought to what is wanted, and nginx brought to the folder."""
 
     def __init__(
-        self, tree, files, main, absent, host, timeout, stage_base="/run", clock=time.monotonic, sleep=time.sleep
+        self,
+        tree,
+        files,
+        main,
+        absent,
+        host,
+        timeout,
+        allow_empty=False,
+        stage_base="/run",
+        clock=time.monotonic,
+        sleep=time.sleep,
     ):
         self.tree = tree
         self.files = files
@@ -158,6 +168,7 @@ class Run:
         self.absent = absent
         self.host = host
         self.timeout = timeout
+        self.allow_empty = allow_empty
         self.stage_base = stage_base
         self.clock = clock
         self.sleep = sleep
@@ -215,6 +226,8 @@ class Run:
         live = self.tree.read(self.tree.pointed())
         if not change:
             change = self.tree.plan(self.files, self.main, self.absent)
+        if change and not self.allow_empty:
+            self._refuse_nothing(live)
         if change:
             self._explain(change, live)
             dump = self._test_staged(unit)
@@ -227,6 +240,18 @@ class Run:
         if not check:
             self.tree.prune(change.before if change else None)
         return self._result(outcome, change, live, dump)
+
+    def _refuse_nothing(self, live):
+        """A set that answers for no name, in place of one that does, takes everything down at once."""
+        before, after = [
+            set().union(*(_nginx_blocks.answered(_text(one)) for one in files.values())) for files in (live, self.files)
+        ]
+        if before and not after:
+            raise GatehouseError(
+                "The set would answer for no name any more, and answers for %s now." % ", ".join(sorted(before)[:3]),
+                cause="nothing_left",
+                hint="see that the sites are read; when it is meant, say allow_empty: true (-e webapp_empty=true)",
+            )
 
     def _explain(self, change, live):
         names = sorted(path for path in set(live) | set(self.files) if live.get(path) != self.files.get(path))
@@ -449,3 +474,7 @@ def _as_failure(error):
     return GatehouseError(
         "The files could not be changed: %s" % error, cause="unwritable", hint="run as root (become: true)"
     )
+
+
+def _text(content):
+    return content.decode("utf-8", "replace")

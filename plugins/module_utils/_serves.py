@@ -20,12 +20,16 @@ def look(apps=APPS, units=UNITS, sites=SITES):
 
 
 def targets(release=None, apps=APPS):
-    """{app: the release that a rollback goes back to: the one asked for, or the one that was live before; None where it has none}."""
+    """{app: {target, releases}}: the release that a rollback goes back to, and all there are, the newest first.
+
+    release: the one asked for. Without it, that is the one that was live before. target: None where the app has none.
+    """
     found = {}
     for name in _live(apps):
         releases = Releases(os.path.join(apps, name), 0, (0, 0))
-        known = [release] if release and releases.is_whole(release) else releases.to_go_back_to() if not release else []
-        found[name] = (known or [None])[0]
+        ways = [release] if release else releases.to_go_back_to()
+        target = next((one for one in ways if releases.is_whole(one)), None)
+        found[name] = {"target": target, "releases": [one["id"] for one in releases.history()]}
     return found
 
 
@@ -51,5 +55,4 @@ def _names(path):
             text = file.read()
     except OSError:
         return []
-    servers = _nginx_blocks.servers(_nginx_blocks.read("# configuration file %s:\nhttp {\n%s\n}\n" % (path, text)))
-    return sorted({name.lower() for server in servers for name in server["names"]})
+    return sorted(_nginx_blocks.answered(text))

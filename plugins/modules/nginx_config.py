@@ -52,6 +52,13 @@ options:
     type: list
     elements: str
     default: []
+  allow_empty:
+    description:
+      - Whether the set may answer for no name any more when the live one answers for some. A list of sites that was mistyped, and is empty
+        for that, would take all of them down.
+    type: bool
+    default: false
+    version_added: 0.4.0
   service:
     description: The systemd unit that runs nginx. It is started if it is not running.
     type: str
@@ -145,7 +152,8 @@ cause:
     - What kind of failure it was.
     - >-
       V(bad_input), V(not_installed), V(config_invalid), V(port_conflict), V(reload_failed), V(timed_out),
-      V(unwritable), V(busy) if another run is at work, or V(bad_journal) if what a killed run left can't be read.
+      V(unwritable), V(nothing_left) without O(allow_empty), V(busy) if another run is at work, or V(bad_journal) if what
+      a killed run left can't be read.
   returned: failure
   type: str
 hint:
@@ -192,7 +200,9 @@ def converge(params, nginx, check):
         )
     tree = Tree(params["root"], params["set"])
     host = Host(nginx, params["service"])
-    return Run(tree, files, params["main"], params["absent"], host, params["timeout"]).converge(check)
+    return Run(tree, files, params["main"], params["absent"], host, params["timeout"], params["allow_empty"]).converge(
+        check
+    )
 
 
 def main():
@@ -203,6 +213,7 @@ def main():
             "set": {"type": "str", "default": "gatehouse"},
             "main": {"type": "bool", "default": False},
             "absent": {"type": "list", "elements": "str", "default": []},
+            "allow_empty": {"type": "bool", "default": False},
             "service": {"type": "str", "default": "nginx.service"},
             "timeout": {"type": "float", "default": 10},
         },

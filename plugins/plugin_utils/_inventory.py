@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._timeline import SPECIAL_TAGS
@@ -73,9 +74,14 @@ def unread(names):
 
 
 def undefined(name, why):
-    """The GatehouseError about a variable whose value needs another one that is not there."""
+    """The GatehouseError about a variable whose value needs another one that is not there. why: Ansible's words for it.
+
+    Of them only the end is told: older versions of Ansible begin with the whole value, secrets and all.
+    """
+    known = re.findall(r"'[^'\n]{1,80}' is undefined|has no (?:attribute|element) '?[^'\n]{1,80}'?", why)
     return GatehouseError(
-        "%s can't be worked out: %s. Nothing was touched." % (name, why.rstrip(".")),
+        "%s can't be worked out: %s. Nothing was touched."
+        % (name, known[-1] if known else "it needs what is not there"),
         "undefined",
         "see that the file or group that has it is read: ansible-inventory -i INVENTORY --host HOST",
     )
@@ -218,10 +224,13 @@ def no_way_back(name, apps, only, targets):
             "bad_input",
             "-e webapp_only=%s   # or all of them: -e webapp_only=%s" % (apps[0], ",".join(apps)),
         )
-    without = [app for app in apps if not targets.get(app)]
+    without = [app for app in apps if not targets.get(app, {}).get("target")]
     if without:
+        known = [
+            "%s (it has %s)" % (app, ", ".join(targets.get(app, {}).get("releases", [])) or "none") for app in without
+        ]
         return GatehouseError(
-            "%s: there is no release to go back to of %s. Nothing was touched." % (name, ", ".join(without)),
+            "%s: there is no release to go back to of %s. Nothing was touched." % (name, "; ".join(known)),
             "no_release",
             "ansible-playbook -i INVENTORY gatehouse.webapp.history   # shows the releases of each app, for -e webapp_release=ID",
         )

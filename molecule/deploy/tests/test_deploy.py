@@ -413,7 +413,7 @@ def test_a_migration_that_hangs_is_ended(before):
 def test_a_disk_too_full_for_a_build_is_seen_before_it(before):
     shell("mkdir -p /srv/tiny/releases && mount -t tmpfs -o size=20m tmpfs /srv/tiny/releases")
     try:
-        run = deploy("tiny", extra={"webapp_sites": []}, name="tiny", port=9000)
+        run = deploy("tiny", extra={"webapp_sites": [], "webapp_empty": True}, name="tiny", port=9000)
         assert run.failure["cause"] == "disk_full"
         assert "room for 20 M more bytes" in run.failure["msg"]
         assert "df -h -i /srv/tiny/releases" in run.failure["msg"]

@@ -58,7 +58,11 @@ class Action(preflight_inventory.ActionModule):
 
     def __init__(self, seen=None, of_play=None, **options):
         self.options = {**OPTIONS, **options}
-        self.seen = {"serves": SERVES, "targets": {"shop": "one"}} if seen is None else seen
+        self.seen = (
+            {"serves": SERVES, "targets": {"shop": {"target": "one", "releases": ["two", "one"]}}}
+            if seen is None
+            else seen
+        )
         self._task = Task(Manager(**(of_play or {})))
         self.asked = 0
 
@@ -222,9 +226,11 @@ def test_a_whole_move_passes():
 
 def test_a_rollback_needs_a_release_of_each_app():
     assert "failed" not in run(Action(stages=["rollback"]))
-    cause, message = refused(Action(stages=["rollback"], seen={"serves": SERVES, "targets": {"shop": None}}))
+    cause, message = refused(
+        Action(stages=["rollback"], seen={"serves": SERVES, "targets": {"shop": {"target": None, "releases": ["one"]}}})
+    )
     assert cause == "no_release"
-    assert "no release to go back to of shop" in message
+    assert "no release to go back to of shop (it has one)" in message
 
 
 @pytest.mark.parametrize("name", ["webapp_hosts", "webapp_proxies", "webapp_serial"])

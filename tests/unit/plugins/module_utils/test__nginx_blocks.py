@@ -3,6 +3,7 @@
 import pytest
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._nginx_blocks import (
+    answered,
     certificates,
     location_for,
     read,
@@ -132,3 +133,27 @@ def test_the_certificates_that_blocks_name_with_their_keys():
         ("/c/rsa.pem", "/c/rsa.key"),
         ("/c/ec.pem", "/c/ec.key"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("", set()),
+        ("# server { server_name a; location / { proxy_pass http://x; } }", set()),
+        ("server { server_name A.example b.example; location / { root /x; } }", {"a.example", "b.example"}),
+        ("http { server { server_name a; location / { root /x; } } }", {"a"}),
+        ("server { server_name _; location / { if ($x) { return 1; } proxy_pass http://x; } }", {"_"}),
+        # Who only turns others away.
+        ("server { listen 80 default_server; server_name _; return 444; }", set()),
+        ("server { server_name _; ssl_reject_handshake on; location / { return 421; } }", set()),
+        ("server { server_name a; location / { return 301 https://b$request_uri; } }", {"a"}),
+        # Who talks to the host alone.
+        (
+            "server { listen 127.0.0.1:8999; listen [::1]:8999; server_name localhost; location / { stub_status; } }",
+            set(),
+        ),
+        ("server { listen 127.0.0.1:80; listen 80; server_name a; location / { root /x; } }", {"a"}),
+    ],
+)
+def test_the_names_for_which_a_file_has_something_to_serve(text, names):
+    assert answered(text) == names

@@ -152,7 +152,7 @@ def host(root):
 
 @pytest.fixture
 def run(root, host, tmp_path):
-    def go(files, main=True, absent=tuple(ABSENT), check=False):
+    def go(files, main=True, absent=tuple(ABSENT), check=False, allow_empty=False):
         tree = Tree(str(root), "gatehouse")
         story = Run(
             tree,
@@ -161,6 +161,7 @@ def run(root, host, tmp_path):
             list(absent),
             host,
             timeout=10,
+            allow_empty=allow_empty,
             stage_base=str(tmp_path),
             clock=lambda: host.clock,
             sleep=host.sleep,
@@ -588,3 +589,36 @@ def test_the_certificates_that_the_configuration_names_are_known_as_long_as_ngin
     assert host.calls == []
     site.write_text(site.read_text() + "bad;\n")
     assert made.certificates() == []
+
+
+SERVED = {**ONE, "sites.conf": b"server { server_name chat.example.com; location / { proxy_pass http://chat; } }\n"}
+UNSERVED = {
+    **ONE,
+    "sites.conf": b"server { server_name _; return 444; }\n",
+    "status.conf": b"server { listen 127.0.0.1:8999; server_name localhost; location / { stub_status; } }\n",
+}
+
+
+@pytest.mark.parametrize("check", [False, True])
+@pytest.mark.parametrize("files", [ONE, UNSERVED])
+def test_a_set_that_answers_for_no_name_in_place_of_one_that_does_is_refused(run, root, files, check):
+    run(SERVED)
+    before = tree_of(root)
+    error = fail(run, files, check=check)
+    assert error.cause == "nothing_left"
+    assert "answers for chat.example.com now" in error.message
+    assert error.facts["outcome"] == "unchanged"
+    assert tree_of(root) == before
+
+
+def test_it_is_taken_when_it_is_meant(run):
+    run(SERVED)
+    assert run(UNSERVED, allow_empty=True)["changed"] is True
+    # There is nothing left to lose.
+    assert run(ONE)["changed"] is True
+
+
+def test_a_set_for_another_name_is_taken(run):
+    run(SERVED)
+    other = SERVED["sites.conf"].replace(b"chat.example", b"www.example")
+    assert run({**SERVED, "sites.conf": other})["changed"] is True

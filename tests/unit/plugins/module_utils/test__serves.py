@@ -22,10 +22,10 @@ def host(tmp_path):
     return look
 
 
-def deploy(host, name, release="one", after=None):
+def deploy(host, name, release="one", after=None, sealed=1):
     folder = host.path / "srv" / name / "releases" / release
     folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text(json.dumps({"id": release}))
+    (folder / "manifest.json").write_text(json.dumps({"sealed": sealed}))
     (folder / "passed.json").write_text(json.dumps({"after": after}))
     current = host.path / "srv" / name / "current"
     if current.is_symlink():
@@ -69,11 +69,11 @@ SITES = """
 server {
     listen 80;
     server_name Shop.example.com www.shop.example.com;
-    location / { return 200 "server_name not.a.name;"; }
+    location / { root /srv/www; add_header X "server_name not.a.name;"; }
 }
 server { listen 443 ssl; server_name shop.example.com; # server_name comment.example.com
 }
-server { listen 8080 default_server; server_name _; }
+server { listen 8080 default_server; server_name _; location / { proxy_pass http://shop; } }
 """
 
 
@@ -83,20 +83,21 @@ def test_names_are_those_of_the_servers_of_our_set(host):
 
 
 def test_a_set_without_sites_has_no_name(host):
-    (host.path / "sites.conf").write_text("# nothing here\n")
+    (host.path / "sites.conf").write_text("server { listen 80 default_server; server_name _; return 444; }\n")
     assert host()["names"] == []
 
 
 def test_a_rollback_goes_to_the_release_before(host):
     deploy(host, "shop", "one")
-    assert host.targets() == {"shop": None}
-    deploy(host, "shop", "two", after="one")
-    assert host.targets() == {"shop": "one"}
+    assert host.targets() == {"shop": {"target": None, "releases": ["one"]}}
+    deploy(host, "shop", "two", after="one", sealed=2)
+    assert host.targets() == {"shop": {"target": "one", "releases": ["two", "one"]}}
 
 
 def test_a_rollback_to_a_named_release(host):
     deploy(host, "shop", "one")
     deploy(host, "blog", "two")
-    assert host.targets("one") == {"shop": "one", "blog": None}
+    found = host.targets("one")
+    assert found == {"shop": {"target": "one", "releases": ["one"]}, "blog": {"target": None, "releases": ["two"]}}
     with pytest.raises(GatehouseError, match="can't name a release"):
         host.targets("../one")

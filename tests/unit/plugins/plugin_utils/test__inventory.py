@@ -297,17 +297,38 @@ def test_a_deploy_that_ended_before_the_old_instances_were_retired_goes_on():
     assert _inventory.half_moved("app1", model([MOVED])["apps"], ["shop"], serves, True, False) is None
 
 
+WAYS = {"a": {"target": "1", "releases": ["2", "1"]}, "b": {"target": "2", "releases": ["3", "2"]}}
+
+
+@pytest.mark.parametrize(
+    ("why", "told"),
+    [
+        ("'team_apps' is undefined", "'team_apps' is undefined"),
+        ("{{ a }}: [{'env': {'KEY': 'canary'}}]: 'nope' is undefined. 'nope' is undefined", "'nope' is undefined"),
+        ("object of type 'dict' has no attribute 'apps'", "has no attribute 'apps'"),
+        ("'dict object' has no attribute 'apps'. canary", "has no attribute 'apps'"),
+        ("list object has no element 3", "has no element 3"),
+        ("something else about canary", "it needs what is not there"),
+    ],
+)
+def test_of_what_is_undefined_nothing_but_the_name_is_told(why, told):
+    message = _inventory.undefined("webapp_apps", why).message
+    assert message == f"webapp_apps can't be worked out: {told}. Nothing was touched."
+
+
 def test_a_rollback_of_several_apps_wants_names():
-    error = _inventory.no_way_back("app1", ["a", "b"], None, {"a": "1", "b": "2"})
+    error = _inventory.no_way_back("app1", ["a", "b"], None, WAYS)
     assert error.hint == "-e webapp_only=a   # or all of them: -e webapp_only=a,b"
-    assert _inventory.no_way_back("app1", ["a", "b"], "a,b", {"a": "1", "b": "2"}) is None
-    assert _inventory.no_way_back("app1", ["a"], [], {"a": "1"}) is None
+    assert _inventory.no_way_back("app1", ["a", "b"], "a,b", WAYS) is None
+    assert _inventory.no_way_back("app1", ["a"], [], WAYS) is None
 
 
 def test_a_rollback_for_which_one_app_has_no_release_is_refused():
-    error = _inventory.no_way_back("app1", ["a", "b", "c"], "a,b,c", {"a": "1", "b": None})
+    error = _inventory.no_way_back(
+        "app1", ["a", "b", "c"], "a,b,c", {**WAYS, "b": {"target": None, "releases": ["two", "one"]}}
+    )
     assert error.cause == "no_release"
-    assert error.message.startswith("app1: there is no release to go back to of b, c.")
+    assert error.message.startswith("app1: there is no release to go back to of b (it has two, one); c (it has none).")
 
 
 def test_an_empty_model_is_told_with_names_that_are_near():
