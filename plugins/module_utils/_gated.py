@@ -173,7 +173,9 @@ class GatedServices:
         if self.activation and not self.activation.is_live():
             live = self.activation.live()
             self.reasons.append(
-                "%s names %s, not %s" % (self.activation.link, live or "nothing", self.activation.target)
+                "%s names %s, not %s" % (self.activation.link, live, self.activation.target)
+                if live
+                else "no release of it was live"
             )
         for service in self.services:
             state = self.manager.state(service.name)
@@ -380,7 +382,7 @@ class GatedServices:
 
     def _staleness(self, service, state):
         if state.active != "active":
-            return ["%s is %s (%s), not running" % (service.name, state.active, state.sub)]
+            return ["%s did not run: it was %s (%s)" % (service.name, state.active, state.sub)]
         if state.stale:
             return ["the unit file of %s changed on disk" % service.name]
         if self.activation:

@@ -312,7 +312,7 @@ def test_what_never_becomes_healthy_is_named_at_the_timeout(probes, answer, port
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        (STOPPED, "is inactive (dead), not running"),
+        (STOPPED, "did not run: it was inactive (dead)"),
         (RUNNING._replace(stale=True), "unit file of app@8000.service changed on disk"),
     ],
 )

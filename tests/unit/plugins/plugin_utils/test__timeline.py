@@ -316,7 +316,7 @@ HEALTHY = {
     "outcome": "healthy",
     "elapsed": 1.42,
     "attempts": 12,
-    "reasons": ["chat-api@8000.service is inactive (dead), not running"],
+    "reasons": ["chat-api@8000.service did not run: it was inactive (dead)"],
     "timeline": [
         {"ms": 4, "event": "/srv/chat-api/current now names /srv/chat-api/releases/1"},
         {"ms": 5, "event": "chat-api@8000.service: healthy: first good answer after 0.1 s, 2 in a row"},
