@@ -12,11 +12,14 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._activation impor
 from ansible_collections.gatehouse.webapp.plugins.module_utils._release import Releases
 
 APPS, UNITS, SITES = "/srv", "/etc/systemd/system", "/etc/nginx/gatehouse/sites.conf"
+# One of them is there where nginx runs, or will after a reboot.
+NGINX = ("/run/nginx.pid", "/etc/systemd/system/multi-user.target.wants/nginx.service")
 
 
-def look(apps=APPS, units=UNITS, sites=SITES):
+def look(apps=APPS, units=UNITS, sites=SITES, nginx=NGINX):
     """{apps: {name: [the ports that its instances have units for]}, names: [server name]}. "_" is a site without a name."""
-    return {"apps": {name: _ports(name, units) for name in _live(apps)}, "names": _names(sites)}
+    names = _names(sites) if any(map(os.path.lexists, nginx)) else []
+    return {"apps": {name: _ports(name, units) for name in _live(apps)}, "names": names}
 
 
 def targets(release=None, apps=APPS):

@@ -15,7 +15,8 @@ def host(tmp_path):
         (tmp_path / name).mkdir()
 
     def look():
-        return _serves.look(str(tmp_path / "srv"), str(tmp_path / "units"), str(tmp_path / "sites.conf"))
+        paths = [tmp_path / name for name in ("srv", "units", "sites.conf")]
+        return _serves.look(*map(str, paths), nginx=[str(tmp_path / "nginx.pid"), str(tmp_path / "wanted")])
 
     look.path = tmp_path
     look.targets = lambda release=None: _serves.targets(release, str(tmp_path / "srv"))
@@ -36,7 +37,7 @@ def deploy(host, name, release="one", after=None, sealed=1):
 def test_a_fresh_host_serves_nothing(host, tmp_path):
     assert host() == {"apps": {}, "names": []}
     gone = str(tmp_path / "gone")
-    assert _serves.look(gone, gone, gone) == {"apps": {}, "names": []}
+    assert _serves.look(gone, gone, gone, [gone]) == {"apps": {}, "names": []}
     assert _serves.targets(None, gone) == {}
 
 
@@ -79,10 +80,19 @@ server { listen 8080 default_server; server_name _; location / { proxy_pass http
 
 def test_names_are_those_of_the_servers_of_our_set(host):
     (host.path / "sites.conf").write_text(SITES)
-    assert host()["names"] == ["_", "shop.example.com", "www.shop.example.com"]
+    for mark in ("nginx.pid", "wanted"):
+        (host.path / mark).symlink_to("anywhere")
+        assert host()["names"] == ["_", "shop.example.com", "www.shop.example.com"]
+        (host.path / mark).unlink()
+
+
+def test_nginx_that_was_stopped_for_good_serves_nothing(host):
+    (host.path / "sites.conf").write_text(SITES)
+    assert host()["names"] == []
 
 
 def test_a_set_without_sites_has_no_name(host):
+    (host.path / "nginx.pid").write_text("1")
     (host.path / "sites.conf").write_text("server { listen 80 default_server; server_name _; return 444; }\n")
     assert host()["names"] == []
 
