@@ -44,16 +44,18 @@ class ActionModule(ActionBase):
         warnings = self._names(task_vars) + self._tags(run, skip)
         for variable in [one for one in _inventory.VARIABLES if one in task_vars]:
             self._value(variable, task_vars)
+        if "activate" in options["stages"] and task_vars.get("webapp_release"):
+            raise _inventory.not_of_a_deploy()
         apps = self._value(options["apps"], task_vars)
         model = resolve(apps, self._value(options["sites"], task_vars), directory=os.getcwd())
         chosen = [app["name"] for app in choose(model["apps"], options["only"])]
         if not model["apps"] and not model["sites"] and not options["empty"]:
-            raise _inventory.empty(name, task_vars)
+            raise _inventory.empty(name, task_vars, task_vars.get("group_names", []))
         if options["stages"]:
             seen = self._execute_module(module_args=options, task_vars=task_vars)
             if "serves" not in seen:
                 return seen
-            self._compare(name, model, chosen, seen, options, (run, skip))
+            warnings += self._compare(name, model, chosen, seen, options, (run, skip))
         return {
             "changed": False,
             "msg": _inventory.summary(model),
@@ -69,6 +71,7 @@ class ActionModule(ActionBase):
         # Not yet of a host: by these a play has chosen its hosts.
         of_play = self._task.get_variable_manager().get_vars(play=self._task.get_play(), include_hostvars=False)
         problems = _inventory.unread(set(task_vars) - set(of_play))
+        problems += _inventory.wrong_serial(of_play.get("webapp_serial", 1))
         if problems:
             raise _inventory.listed(problems, "bad_input")
         return _inventory.mistyped(task_vars, _known())
@@ -99,21 +102,27 @@ class ActionModule(ActionBase):
         try:
             return plain(self._templar.template(task_vars.get(name)))
         except AnsibleUndefinedVariable as error:
-            raise _inventory.undefined(name, _innermost(error)) from None
+            raise _inventory.undefined(name, task_vars["inventory_hostname"], _innermost(error)) from None
 
     def _compare(self, name, model, chosen, seen, options, tags):
-        """Refuse what would take down or cut off what the host serves now, and a rollback that would stop half-way."""
+        """[warning] about what the host serves now; an error where this run would take it down, or a rollback would stop half-way."""
         serves, stages = seen["serves"], options["stages"]
         services = [app for app in model["apps"] if options["services"] and app["root"]]
-        error = None if options["empty"] else _inventory.left_out(name, services, model["sites"], serves)
-        activates = "rollback" in stages or ("activate" in stages and _inventory.is_to_run("activate", *tags))
-        configures = "nginx_proxy" in stages and _inventory.is_to_run("nginx_proxy", *tags)
-        error = error or _inventory.half_moved(name, services, chosen, serves, activates, configures)
+        runs = {stage: stage in stages and _inventory.is_to_run(stage, *tags) for stage in _inventory.STAGES}
+        error, warnings = _inventory.left_out(name, services, model["sites"], serves)
+        if options["empty"]:
+            error = None
+        activates = runs["activate"] or "rollback" in stages
+        error = error or _inventory.half_moved(name, services, chosen, serves, activates, runs["nginx_proxy"])
+        opened = [one["port"] for one in model["opened_ports"] if one["proto"] == "tcp"]
+        half, more = _inventory.half_opened(name, opened, serves, runs["nginx_proxy"], runs["ufw"])
+        error = error or half
         if "rollback" in stages:
             built = [app["name"] for app in services if app["name"] in chosen]
             error = error or _inventory.no_way_back(name, built, options["only"], seen["targets"])
         if error:
             raise error
+        return warnings + more
 
 
 def _innermost(error):

@@ -53,7 +53,12 @@ class LookupModule(LookupBase):
     """The patterns, or an error where one matches nothing."""
 
     def run(self, terms, variables=None, **kwargs):
-        terms = [term for term in self._flatten(terms) if term]
+        for term in terms:
+            if term and not isinstance(term, str):
+                raise AnsibleLookupError(
+                    "A list is no pattern of hosts. Write one text, as in -e webapp_hosts=app1:app2"
+                )
+        terms = [term for term in terms if term]
         if any(context.CLIARGS.get(name) for name in LISTING):
             return terms
         matching = lookup_loader.get("ansible.builtin.inventory_hostnames", loader=self._loader, templar=self._templar)
@@ -68,4 +73,5 @@ class LookupModule(LookupBase):
         inventory = InventoryManager(loader=self._loader, sources=context.CLIARGS.get("inventory"))
         manager = VariableManager(loader=self._loader, inventory=inventory)
         hosts = inventory.get_hosts() or [inventory.localhost]
-        return only_hosted([manager.get_vars(host=host, include_hostvars=False).get("webapp_apps") for host in hosts])
+        found = [manager.get_vars(host=host, include_hostvars=False) for host in hosts]
+        return only_hosted([one.get("webapp_apps") for one in found], [one.get("webapp_sites") for one in found])

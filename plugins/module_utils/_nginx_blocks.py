@@ -92,16 +92,19 @@ def servers(directives):
     ]
 
 
-def answered(text):
-    """{name, in lower case} of the servers of one file that others than the host itself can ask. "_" is one for any name.
+def outward(text):
+    """[(its names in lower case, its ports)] of the servers of one file that others than the host itself can ask.
 
-    A server for any name that only turns others away is none.
+    "_" is a name for any. A server for any name that only turns others away is none.
     """
-    found = set()
+    found = []
     for one in _everywhere(_parse(text, "")):
         if one.words[0] == "server" and one.block is not None and not _is_local(one.block):
             names = {name.lower() for inner in one.block if inner.words[0] == "server_name" for name in inner.words[1:]}
-            found |= names if _serves_something(one.block) else names - {"_"}
+            names = names if _serves_something(one.block) else names - {"_"}
+            listens = [inner.words for inner in one.block if inner.words[0] == "listen" and len(inner.words) > 1]
+            if names:
+                found.append((names, {each["port"] for words in listens for each in _listen(words)}))
     return found
 
 

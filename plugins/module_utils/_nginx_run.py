@@ -244,7 +244,8 @@ class Run:
     def _refuse_nothing(self, live):
         """A set that answers for no name, in place of one that does, takes everything down at once."""
         before, after = [
-            set().union(*(_nginx_blocks.answered(_text(one)) for one in files.values())) for files in (live, self.files)
+            {name for one in files.values() for names, _ports in _nginx_blocks.outward(_text(one)) for name in names}
+            for files in (live, self.files)
         ]
         if before and not after:
             raise GatehouseError(

@@ -10,16 +10,33 @@ import re
 from ansible_collections.gatehouse.webapp.plugins.module_utils import _nginx_blocks
 from ansible_collections.gatehouse.webapp.plugins.module_utils._activation import MANIFEST
 from ansible_collections.gatehouse.webapp.plugins.module_utils._release import Releases
+from ansible_collections.gatehouse.webapp.plugins.module_utils._ufw import CONF_FILE, is_enabled
 
 APPS, UNITS, SITES = "/srv", "/etc/systemd/system", "/etc/nginx/gatehouse/sites.conf"
 # One of them is there where nginx runs, or will after a reboot.
 NGINX = ("/run/nginx.pid", "/etc/systemd/system/multi-user.target.wants/nginx.service")
 
 
-def look(apps=APPS, units=UNITS, sites=SITES, nginx=NGINX):
-    """{apps: {name: [the ports that its instances have units for]}, names: [server name]}. "_" is a site without a name."""
-    names = _names(sites) if any(map(os.path.lexists, nginx)) else []
-    return {"apps": {name: _ports(name, units) for name in _live(apps)}, "names": names}
+def look(apps=APPS, units=UNITS, sites=SITES, nginx=NGINX, ufw=CONF_FILE):
+    """{apps: {name: [the ports that its instances have units for]}, names: [server name], ports: [port], firewall}.
+
+    names, ports: what nginx answers for. "_" is a site without a name.   firewall: whether UFW filters.
+    """
+    names, ports = outward(sites, nginx)
+    return {
+        "apps": {name: _ports(name, units) for name in _live(apps)},
+        "names": names,
+        "ports": ports,
+        "firewall": is_enabled(_read(ufw)),
+    }
+
+
+def outward(sites=SITES, nginx=NGINX):
+    """([server name], [port]) of the sites that nginx serves to others; empty where it was stopped for good."""
+    found = _nginx_blocks.outward(_read(sites)) if any(map(os.path.lexists, nginx)) else []
+    return sorted({one for names, _ports in found for one in names}), sorted(
+        {one for _names, ports in found for one in ports}
+    )
 
 
 def targets(release=None, apps=APPS):
@@ -52,10 +69,9 @@ def _ports(name, units):
     return sorted(int(match.group(1)) for match in found if match)
 
 
-def _names(path):
+def _read(path):
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
-            text = file.read()
+            return file.read()
     except OSError:
-        return []
-    return sorted(_nginx_blocks.answered(text))
+        return ""

@@ -297,6 +297,24 @@ def lets_in(policy, connection):
     return policy.incoming == "allow", None
 
 
+def is_open(policy, port):
+    """Whether the policy lets clients in to that port, over TCP and IPv4: from anywhere, or by a rule about ports.
+
+    A rule for all ports is about who may come, such as an administrator's network.
+    """
+    if not policy.enabled or policy.incoming == "allow":
+        return True
+    return any(
+        rule.action in ("allow", "limit")
+        and not rule.routed
+        and rule.direction == "in"
+        and rule.proto in ("any", "tcp")
+        and _covers_port(rule.port, port)
+        and (rule.port != "any" or rule.source == ANY[4])
+        for rule in policy.rules[4]
+    )
+
+
 def _matches(rule, connection):
     """True, False, or None where that depends on what is not known."""
     if rule.routed or rule.direction != "in" or rule.proto not in ("any", "tcp"):

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 
-from ansible_collections.gatehouse.webapp.plugins.module_utils import _ufw, _ufw_kernel, _ufw_plan
+from ansible_collections.gatehouse.webapp.plugins.module_utils import _serves, _ufw, _ufw_kernel, _ufw_plan
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 
 INIT = "/lib/ufw/ufw-init"
@@ -56,6 +56,10 @@ class Host:
         except subprocess.TimeoutExpired:
             return 124, "", "%s did not end within %d s" % (argv[0], COMMAND_SECONDS)
         return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+
+    def ports_of_sites(self):
+        """The ports on which nginx serves the sites of a deploy to others."""
+        return _serves.outward(self.path(_serves.SITES), list(map(self.path, _serves.NGINX)))[1]
 
     def path(self, path):
         return self.root + path
@@ -284,6 +288,7 @@ class Run:
             if not self._reasons():
                 return self._result("unchanged", False)
             self._refuse_what_shuts_us_out()
+            self._refuse_what_closes_sites()
             self._refuse_to_take_dockers_chain()
             self._try()
             result = self._result("started" if self.look.states[4] == "absent" else "loaded", True)
@@ -373,6 +378,20 @@ class Run:
                 cause="would_shut_out",
                 hint="{rule: allow, port: %d, proto: tcp, from: %s}   # before what shuts it out"
                 % (connection.port, connection.peer),
+            )
+
+    def _refuse_what_closes_sites(self):
+        present = self._present()
+        closing = [
+            port
+            for port in ([] if self.wish["close_sites"] else self.host.ports_of_sites())
+            if _ufw_plan.is_open(present, port) and not _ufw_plan.is_open(self.policy, port)
+        ]
+        if closing:
+            raise GatehouseError(
+                "nginx serves sites on port %s, and this policy lets nobody in there." % ", ".join(map(str, closing)),
+                cause="would_close_sites",
+                hint="see that the sites are read; when it is meant, say close_sites: true (-e webapp_empty=true)",
             )
 
     def _interfaces(self):

@@ -39,10 +39,10 @@ options:
     description: The stages of the playbook that change what the host serves. Empty, it only reads, and the host is not asked.
     type: list
     elements: str
-    choices: [activate, nginx_proxy, rollback]
+    choices: [activate, nginx_proxy, ufw, rollback]
     default: []
   release:
-    description: With V(stages=rollback), the release to go back to. Without it, that is the one that was live before the present one.
+    description: The release that a rollback goes back to. Without it, that is the one that was live before the present one.
     type: str
   empty:
     description: Whether a model may have none of what the host serves.
@@ -64,7 +64,7 @@ EXAMPLES = r"""
 - name: The same before a deploy of one app
   gatehouse.webapp.preflight_inventory:
     only: [chat-api]
-    stages: [activate, nginx_proxy]
+    stages: [activate, nginx_proxy, ufw]
 """
 
 RETURN = r"""
@@ -93,7 +93,7 @@ ARGUMENTS = dict(
     sites=dict(type="str", default="webapp_sites"),
     services=dict(type="bool", default=True),
     only=dict(type="raw"),
-    stages=dict(type="list", elements="str", choices=["activate", "nginx_proxy", "rollback"], default=[]),
+    stages=dict(type="list", elements="str", choices=["activate", "nginx_proxy", "ufw", "rollback"], default=[]),
     release=dict(type="str"),
     empty=dict(type="bool", default=False),
 )

@@ -142,6 +142,13 @@ options:
       host's address and sshd's own port. A connection that does not go through the network, as to a container, is not guarded.
     type: bool
     default: true
+  close_sites:
+    description:
+      - Whether a port may be closed to everybody on which nginx serves the sites of a deploy. A list of sites that was mistyped, and is
+        empty for that, would close it.
+    type: bool
+    default: false
+    version_added: 0.4.0
   confirm_within:
     description:
       - >-
@@ -234,8 +241,9 @@ cause:
   description:
     - What kind of failure it was.
     - >-
-      V(bad_input), V(not_installed), V(would_shut_out), V(docker_rules), V(unreadable), V(no_kernel), V(kernel_refused),
-      V(not_loaded), V(unwritable), V(not_at_boot), V(no_timer), V(not_confirmed), or V(busy) if another run is at work.
+      V(bad_input), V(not_installed), V(would_shut_out), V(would_close_sites), V(docker_rules), V(unreadable),
+      V(no_kernel), V(kernel_refused), V(not_loaded), V(unwritable), V(not_at_boot), V(no_timer), V(not_confirmed),
+      or V(busy) if another run is at work.
   returned: failure
   type: str
 hint:
@@ -309,6 +317,7 @@ def main():
             "tag": {"type": "str", "default": "gatehouse"},
             "docker": {"type": "str", "choices": ["report", "close"], "default": "report"},
             "guard": {"type": "bool", "default": True},
+            "close_sites": {"type": "bool", "default": False},
             "confirm_within": {"type": "float", "default": 0},
             "session": {"type": "str", "default": ""},
             "step": {"type": "str", "choices": ["converge", "confirm", "undone"], "default": "converge"},

@@ -14,6 +14,13 @@ def names_given(value):
     """The names in a list, or in a text that parts them by commas."""
     if value is None:
         return []
+    if isinstance(value, str) and not value.strip(" ,"):
+        # As of a shell's variable that is not set. All apps are what nobody has asked for.
+        raise GatehouseError(
+            "webapp_only is empty",
+            "bad_input",
+            "name apps (-e webapp_only=shop,chat-api), or leave it out for all of them",
+        )
     items = value.split(",") if isinstance(value, str) else value
     if not isinstance(items, (list, tuple)) or not all(isinstance(item, str) for item in items):
         raise GatehouseError(

@@ -18,7 +18,7 @@ VARIABLES = (
 # Those that the playbooks work out themselves, for each host.
 WORKED_OUT = ("webapp_here", "webapp_proxy_here")
 # Those by which a play chooses its hosts, before there is a host whose variables could be read.
-OF_PLAYS = ("webapp_hosts", "webapp_proxies", "webapp_serial")
+OF_PLAYS = {"webapp_hosts": "webapp", "webapp_proxies": "proxies", "webapp_serial": "1"}
 PREFIX = "webapp_"
 # How many letters may be wrong in a name that is taken for another.
 LETTERS = 2
@@ -29,6 +29,7 @@ SHORT = 8
 STAGES = {
     "activate": ("activate", "uvicorn_app", "pm2_app", "static_app"),
     "nginx_proxy": ("nginx_proxy",),
+    "ufw": ("ufw",),
 }
 
 
@@ -66,24 +67,24 @@ def mistyped(names, known):
 def unread(names):
     """[sentence] about variables of hosts by which plays choose their hosts: there is no host yet when they do."""
     return [
-        "%s: is read from the command line (-e %s=...) or the vars of an import_playbook, not from the inventory"
-        % (name, name)
+        "%s: is read from the command line or the vars of an import_playbook, not from the inventory. Write: -e %s=%s"
+        % (name, name, OF_PLAYS[name])
         for name in OF_PLAYS
         if name in names
     ]
 
 
-def undefined(name, why):
-    """The GatehouseError about a variable whose value needs another one that is not there. why: Ansible's words for it.
+def undefined(variable, host, why):
+    """The GatehouseError about a host's variable whose value needs another one that is not there. why: Ansible's words for it.
 
     Of them only the end is told: older versions of Ansible begin with the whole value, secrets and all.
     """
     known = re.findall(r"'[^'\n]{1,80}' is undefined|has no (?:attribute|element) '?[^'\n]{1,80}'?", why)
     return GatehouseError(
         "%s can't be worked out: %s. Nothing was touched."
-        % (name, known[-1] if known else "it needs what is not there"),
+        % (variable, known[-1] if known else "it needs what is not there"),
         "undefined",
-        "see that the file or group that has it is read: ansible-inventory -i INVENTORY --host HOST",
+        "see that the file or group that has it is read: ansible-inventory -i INVENTORY --host %s" % host,
     )
 
 
@@ -141,7 +142,7 @@ def unknown_tags(run, skip, known):
             sentence = "%s %s: nothing has this tag. %s" % (
                 option,
                 tag,
-                "Did you mean: %s" % near if near else "Tags: %s" % (", ".join(known) or "none"),
+                "Did you mean: %s" % near if near else "Tags: %s" % ", ".join(known) if known else "There are no tags",
             )
             # With no tag that there is, a run does nothing and looks like one that did.
             (problems if near or (option == "--tags" and set(unknown) == given) else warnings).append(sentence)
@@ -156,27 +157,32 @@ def is_to_run(stage, run, skip):
 
 
 def left_out(name, apps, sites, serves):
-    """The GatehouseError about a model that leaves out what a host serves now, or None. That would take it down.
+    """(the GatehouseError about a model that has none of the apps or names that a host serves now, or None; [warning] about some).
 
     apps, sites: of the resolved model, those that are to be on this host.   serves: as module_utils/_serves.look gives it.
     """
     wanted = {app["name"] for app in apps}
     names = {one for site in sites for one in site["server_names"] or ["_"]}
-    runs, answers = sorted(serves["apps"]), serves["names"]
-    if answers and not sites:
-        what, missing = "answers for %s" % _some(answers), "webapp_sites has no site for it"
-    elif runs and not apps:
-        what, missing = "runs %s" % _some(runs), "webapp_apps has no app for it"
-    elif runs + answers and not wanted & set(runs) and not names & set(answers):
-        what, missing = "serves %s" % _some(runs or answers), "the model has none of it"
-    else:
-        return None
-    return GatehouseError(
-        "%s %s now, and %s. A deploy would take that down. Nothing was touched." % (name, what, missing),
-        "nothing_left",
-        "ansible-inventory -i INVENTORY --host %s   # shows what is read for it. When it is meant: -e webapp_empty=true"
-        % name,
-    )
+    gone, unanswered = sorted(set(serves["apps"]) - wanted), sorted(set(serves["names"]) - names)
+    parts = []
+    if unanswered and len(unanswered) == len(serves["names"]):
+        parts.append("answers for %s now, and webapp_sites has no site for it" % _some(unanswered))
+    if gone and len(gone) == len(serves["apps"]):
+        parts.append("runs %s now, and webapp_apps has no app for it" % _some(gone))
+    if parts:
+        error = GatehouseError(
+            "%s %s. A deploy would take that down. Nothing was touched." % (name, "; it ".join(parts)),
+            "nothing_left",
+            "ansible-inventory -i INVENTORY --host %s   # shows what is read for it. When it is meant: -e webapp_empty=true"
+            % name,
+        )
+        return error, []
+    warnings = []
+    if unanswered:
+        warnings.append("answers for %s now, and no site of the model does" % _some(unanswered))
+    if gone:
+        warnings.append("runs %s now, which the model does not have: it is left as it is" % _some(gone))
+    return None, warnings
 
 
 def moved(apps, serves):
@@ -213,6 +219,25 @@ def half_moved(name, apps, chosen, serves, activates, configures):
     return None
 
 
+def half_opened(name, opened, serves, configures, opens):
+    """(the GatehouseError, or None; [warning]) about a run that leads nginx to other ports, and does not open them.
+
+    opened: the ports of the model's sites.   configures, opens: whether the run has the stages nginx_proxy and ufw.
+    """
+    new, old = sorted(set(opened) - set(serves["ports"])), sorted(set(serves["ports"]) - set(opened))
+    if not (new and serves["ports"] and serves["firewall"] and configures and not opens):
+        return None, []
+    sentence = "nginx would answer on %s, which this run does not open in UFW" % _ports(new)
+    if not old:
+        return None, [sentence]
+    error = GatehouseError(
+        "%s: %s, and no longer on %s. Nothing was touched." % (name, sentence, _ports(old)),
+        "port_changed",
+        "ansible-playbook -i INVENTORY gatehouse.webapp.site   # with no tags",
+    )
+    return error, []
+
+
 def no_way_back(name, apps, only, targets):
     """The GatehouseError about a rollback that does not say which apps, or of which an app has no release; None where all have one.
 
@@ -247,15 +272,15 @@ def _some(names):
     return ", ".join(names[:3]) + (" and %d more" % (len(names) - 3) if len(names) > 3 else "")
 
 
-def empty(name, names):
-    """The GatehouseError about a host whose model says nothing at all. names: of all its variables."""
+def empty(name, names, groups):
+    """The GatehouseError about a host whose model says nothing at all. names: of all its variables.   groups: those it is in."""
     near = [one for one in sorted(names) for known in VARIABLES[:2] if is_near(one, known) and one not in VARIABLES]
     return GatehouseError(
-        "%s: the inventory has neither webapp_apps nor webapp_sites for it%s. Nothing was touched."
-        % (name, ", but %s" % ", ".join(near) if near else ""),
+        "%s: the inventory has neither webapp_apps nor webapp_sites for it%s (its groups: %s). Nothing was touched."
+        % (name, ", but %s" % ", ".join(near) if near else "", ", ".join(groups) or "none"),
         "empty_model",
-        "write both into group_vars/GROUP.yml, GROUP being one of the host's groups, and see them: "
-        "ansible-inventory -i INVENTORY --host %s" % name,
+        "write both into group_vars/%s.yml beside the inventory, and see them: ansible-inventory -i INVENTORY --host %s"
+        % (groups[0] if groups else "all", name),
     )
 
 
@@ -269,15 +294,41 @@ def no_host(pattern, groups, variable="webapp_hosts"):
         listed += "%sin no group: %s" % ("; " if listed else "", ", ".join(others))
     if not listed:
         return GatehouseError("The inventory has no host", "no_host", "name it: -i INVENTORY")
+    if pattern in own:
+        return GatehouseError(
+            "The group %s has no host. All groups: %s" % (pattern, listed),
+            "no_host",
+            "put a host into it, as in: %s: {hosts: {app1: {ansible_host: 192.0.2.10}}}" % pattern,
+        )
     return GatehouseError(
         "No host of the inventory is in %s. Its groups: %s" % (pattern, listed),
         "no_host",
         "name the group that is meant: -e %s=%s%s"
-        % (variable, (near or ["GROUP"])[0], ", or call it webapp" if variable == "webapp_hosts" else ""),
+        % (variable, (near or ["all"])[0], ", or call it webapp" if variable == "webapp_hosts" else ""),
     )
 
 
-def only_hosted(lists):
-    """Whether these lists of apps, as they are written, have apps, and none that needs a host of the inventory."""
-    apps = [app for one in lists if isinstance(one, (list, tuple)) for app in one]
-    return bool(apps) and all(isinstance(app, dict) and app.get("url") for app in apps)
+def only_hosted(apps, sites):
+    """Whether these lists of apps, as they are written for each host, have apps, none that needs a host, and no site.
+
+    apps, sites: the lists of each host; None where it has none.
+    """
+    found = [app for one in apps if isinstance(one, (list, tuple)) for app in one]
+    return bool(found) and not any(sites) and all(isinstance(app, dict) and app.get("url") for app in found)
+
+
+def not_of_a_deploy():
+    """The GatehouseError about a deploy that was given a release: it deploys what the sources have."""
+    return GatehouseError(
+        "webapp_release is for a rollback, and this is a deploy of what the sources have. Nothing was touched.",
+        "bad_input",
+        "ansible-playbook -i INVENTORY gatehouse.webapp.rollback -e webapp_release=ID",
+    )
+
+
+def wrong_serial(value):
+    """[sentence] about what is none of a number of hosts, a part of them in percent, or a list of those."""
+    values = value if isinstance(value, (list, tuple)) else [value]
+    if values and all(re.match(r"^[1-9][0-9]*%?$", str(one)) for one in values):
+        return []
+    return ["webapp_serial: %s is no number of hosts. Write: -e webapp_serial=1, or 25%%" % value]

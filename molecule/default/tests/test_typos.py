@@ -1,6 +1,7 @@
 """A typo never takes a site down: after each of these runs the example is served as before, and the run has failed."""
 
 import copy
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -55,8 +56,27 @@ def moved():
         ({"webapp_apps": "{{ team_apps }}", "webapp_sites": SITES}, "undefined", ()),
         ({"webapp_apps": APPS, "webapp_sites": "{{ team_sites }}"}, "undefined", ("--tags", "nginx_proxy")),
         ({"webapp_apps": [OTHER_APP], "webapp_sites": [OTHER_SITE]}, "nothing_left", ()),
+        (
+            {"webapp_apps": APPS, "webapp_sites": [{**SITES[0], "server_names": ["chat.exmaple.com"]}]},
+            "nothing_left",
+            (),
+        ),
+        ({**MODEL, "webapp_release": "3f9a1c2b71d0"}, "bad_input", ()),
+        ({**MODEL, "webapp_serial": "abc"}, "bad_input", ()),
     ],
-    ids=["apps", "sites", "nothing", "prefix", "no-sites", "no-list-of-apps", "no-list-of-sites", "others-model"],
+    ids=[
+        "apps",
+        "sites",
+        "nothing",
+        "prefix",
+        "no-sites",
+        "no-list-of-apps",
+        "no-list-of-sites",
+        "others-model",
+        "name",
+        "release",
+        "serial",
+    ],
 )
 def test_a_model_that_is_not_meant_is_refused(served, variables, cause, tags):
     done = run(variables, *tags)
@@ -78,6 +98,53 @@ def test_a_run_by_half_is_refused(served, arguments, cause):
     done = run({**MODEL, "webapp_apps": moved()}, *arguments)
     assert (done.status != 0, done.failure["cause"], done.changed) == (True, cause, []), done.text
     assert served()
+
+
+@pytest.mark.parametrize(("tags", "cause"), [("nginx_proxy", "port_changed"), ("ufw", "would_close_sites")])
+def test_a_site_that_would_move_to_a_closed_port_is_refused(served, tags, cause):
+    done = run({**MODEL, "webapp_sites": [{**SITES[0], "http_port": 8080}]}, "--tags", tags)
+    assert (done.status != 0, done.failure["cause"], done.changed) == (True, cause, []), done.text
+    assert served()
+
+
+ALONE = """
+- hosts: webapp
+  become: true
+  roles:
+    - role: gatehouse.webapp.%s
+      vars: %s
+"""
+
+
+@pytest.mark.parametrize(
+    ("role", "variables", "cause"),
+    [
+        ("nginx_proxy", {"nginx_proxy_app": APPS, "nginx_proxy_site": SITES}, "nothing_left"),
+        ("ufw", {"ufw_site": SITES}, "would_close_sites"),
+    ],
+)
+def test_a_role_used_alone_takes_nothing_down(served, tmp_path, role, variables, cause):
+    (tmp_path / "alone.yml").write_text(ALONE % (role, json.dumps(variables)))
+    done = Run(INVENTORY, tmp_path / "alone.yml")
+    assert (done.status != 0, done.failure["cause"]) == (True, cause), done.text
+    assert served()
+
+
+@pytest.mark.parametrize(
+    ("tags", "wrong"),
+    [
+        ("inventory", {"webapp_empty": "maybe"}),
+        ("nginx_proxy", {"nginx_proxy_timeout": "soon"}),
+        ("ufw", {"ufw_rules": [{"rule": "allow", "to_port": 22}]}),
+        ("verify", {"verify_successes": "lots"}),
+    ],
+)
+def test_a_wrong_type_shows_no_value_of_the_environment(served, tags, wrong):
+    apps = [{**APPS[0], "env": {**APPS[0]["env"], "API_KEY": "canary-of-the-environment"}}]
+    done = run({**MODEL, "webapp_apps": apps, **wrong}, "--tags", tags)
+    assert done.status != 0
+    assert next(iter(wrong)) in done.text or "rules" in done.text
+    assert "canary-of-the-environment" not in done.text
 
 
 def test_a_rollback_to_other_ports_or_to_nothing_is_refused(served):

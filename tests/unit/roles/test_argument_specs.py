@@ -21,6 +21,10 @@ def options(role):
     return load(role / "meta" / "argument_specs.yml")["argument_specs"]["main"]["options"]
 
 
+def is_template(value):
+    return isinstance(value, str) and "{{" in value
+
+
 def folded(value):
     return " ".join(value.split()) if isinstance(value, str) else value
 
@@ -30,7 +34,11 @@ def test_defaults_agree_with_the_argument_spec(role):
     spec = options(role)
     assert set(defaults) == set(spec)
     for name, entry in spec.items():
-        assert folded(entry.get("default")) == folded(defaults[name]), name
+        if is_template(defaults[name]):
+            # A wrong type anywhere has Ansible print the whole spec, with the values of templates: those have secrets.
+            assert "default" not in entry, name
+        else:
+            assert folded(entry.get("default")) == folded(defaults[name]), name
 
 
 def test_every_variable_is_the_roles_own_by_name(role):

@@ -20,7 +20,7 @@ APPS = [
     }
 ]
 SITES = [{"name": "shop", "server_names": ["shop.example.com"], "routes": [{"path": "/", "app": "shop"}]}]
-SERVES = {"apps": {"shop": [8000]}, "names": ["shop.example.com"]}
+SERVES = {"apps": {"shop": [8000]}, "names": ["shop.example.com"], "ports": [80], "firewall": True}
 OPTIONS = {
     "apps": "webapp_apps",
     "sites": "webapp_sites",
@@ -175,7 +175,7 @@ def test_an_unknown_app_is_refused():
     assert (cause, message.splitlines()[0]) == ("bad_input", "no app is called blog (apps: shop)")
 
 
-STAGES = ["activate", "nginx_proxy"]
+STAGES = ["activate", "nginx_proxy", "ufw"]
 
 
 def test_the_host_is_asked_where_it_is_to_change():
@@ -196,7 +196,7 @@ def test_a_model_without_what_the_host_serves_is_refused_unless_it_is_meant():
 
 def test_apps_of_other_hosts_are_not_this_hosts():
     cause, _message = refused(
-        Action(stages=STAGES, seen={"serves": {"apps": {"shop": []}, "names": []}, "targets": {}}, services=False)
+        Action(stages=STAGES, seen={"serves": {**SERVES, "names": []}, "targets": {}}, services=False)
     )
     assert cause == "nothing_left"
 
@@ -238,7 +238,33 @@ def test_what_plays_choose_hosts_by_is_refused_in_the_inventory(name):
     cause, message = refused(Action(), **{name: "x"})
     assert cause == "bad_input"
     assert message.startswith(f"{name}: is read from the command line")
-    assert "failed" not in run(Action(of_play={name: "x"}), **{name: "x"})
+    value = "1" if name == "webapp_serial" else "x"
+    assert "failed" not in run(Action(of_play={name: value}), **{name: value})
+
+
+def test_a_wrong_serial_is_refused_before_ansible_stumbles_over_it():
+    cause, message = refused(Action(of_play={"webapp_serial": "abc"}), webapp_serial="abc")
+    assert (cause, message.split(".")[0]) == ("bad_input", "webapp_serial: abc is no number of hosts")
+
+
+def test_a_release_given_to_a_deploy_is_refused():
+    cause, message = refused(Action(stages=STAGES), webapp_release="3f9a1c2b71d0")
+    assert (cause, "gatehouse.webapp.rollback" in message) == ("bad_input", True)
+    assert "failed" not in run(Action(stages=["rollback"]), webapp_release="one")
+
+
+def test_what_the_model_leaves_of_what_is_served_is_a_warning():
+    serves = {**SERVES, "names": ["shop.example.com", "old.example.com"]}
+    result = run(Action(stages=STAGES, seen={"serves": serves, "targets": {}}))
+    assert result["warnings"] == ["app1: answers for old.example.com now, and no site of the model does"]
+
+
+def test_a_site_on_other_ports_is_refused_without_the_firewall(monkeypatch):
+    monkeypatch.setattr(Action, "_known_tags", lambda self: {"activate", "nginx_proxy", "ufw"})
+    sites = [{**SITES[0], "http_port": 8080}]
+    cause, _message = refused(Action(stages=STAGES), webapp_sites=sites, ansible_run_tags=["nginx_proxy"])
+    assert cause == "port_changed"
+    assert "failed" not in run(Action(stages=STAGES), webapp_sites=sites)
 
 
 PLAYBOOK = """

@@ -34,10 +34,19 @@ def test_a_pattern_with_hosts_is_given_back(patterns, pattern):
 
 def test_several_patterns(patterns):
     assert patterns("webap", "proxies") == ["webap", "proxies"]
-    assert patterns(["webap", "proxies"]) == ["webap", "proxies"]
 
 
-@pytest.mark.parametrize("pattern", ["webapp", "none", "d", "webap:!a"])
+def test_a_list_in_a_pattern_is_refused(patterns):
+    with pytest.raises(AnsibleError, match="-e webapp_hosts=app1:app2"):
+        patterns(["webap", "proxies"])
+
+
+def test_a_group_without_hosts_wants_one(patterns):
+    with pytest.raises(AnsibleError, match=r"The group none has no host\.(.|\n)*put a host into it"):
+        patterns("none")
+
+
+@pytest.mark.parametrize("pattern", ["webapp", "d", "webap:!a"])
 def test_a_pattern_without_hosts_is_an_error_that_lists_the_groups(patterns, pattern):
     with pytest.raises(AnsibleError) as caught:
         patterns(pattern)
@@ -59,6 +68,12 @@ HOSTED = """
 [all:vars]
 webapp_apps=[{"name": "web", "runtime": "external", "url": "https://web.example.com"}]
 """
+
+
+def test_a_site_needs_a_host_also_of_hosted_apps(patterns):
+    inventory = "[webap]\na\n" + HOSTED + 'webapp_sites=[{"name": "web"}]\n'
+    with pytest.raises(AnsibleError, match="No host of the inventory is in webapp"):
+        patterns("webapp", inventory=inventory)
 
 
 @pytest.mark.parametrize("inventory", [HOSTED, "laptop\n" + HOSTED, "[ci]\nlaptop\n" + HOSTED])

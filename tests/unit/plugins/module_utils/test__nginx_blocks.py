@@ -3,9 +3,9 @@
 import pytest
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._nginx_blocks import (
-    answered,
     certificates,
     location_for,
+    outward,
     read,
     server_for,
     servers,
@@ -156,4 +156,9 @@ def test_the_certificates_that_blocks_name_with_their_keys():
     ],
 )
 def test_the_names_for_which_a_file_has_something_to_serve(text, names):
-    assert answered(text) == names
+    assert {name for found, _ports in outward(text) for name in found} == names
+
+
+def test_the_ports_of_a_server_that_others_can_ask():
+    text = "server { listen 80; listen [::]:80; listen 8443 ssl; listen 8443 quic; server_name a; }"
+    assert outward(text) == [({"a"}, {80, 8443})]

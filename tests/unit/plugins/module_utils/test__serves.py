@@ -16,7 +16,8 @@ def host(tmp_path):
 
     def look():
         paths = [tmp_path / name for name in ("srv", "units", "sites.conf")]
-        return _serves.look(*map(str, paths), nginx=[str(tmp_path / "nginx.pid"), str(tmp_path / "wanted")])
+        nginx = [str(tmp_path / "nginx.pid"), str(tmp_path / "wanted")]
+        return _serves.look(*map(str, paths), nginx=nginx, ufw=str(tmp_path / "ufw.conf"))
 
     look.path = tmp_path
     look.targets = lambda release=None: _serves.targets(release, str(tmp_path / "srv"))
@@ -35,9 +36,9 @@ def deploy(host, name, release="one", after=None, sealed=1):
 
 
 def test_a_fresh_host_serves_nothing(host, tmp_path):
-    assert host() == {"apps": {}, "names": []}
+    assert host() == {"apps": {}, "names": [], "ports": [], "firewall": False}
     gone = str(tmp_path / "gone")
-    assert _serves.look(gone, gone, gone, [gone]) == {"apps": {}, "names": []}
+    assert _serves.look(gone, gone, gone, [gone], gone) == host()
     assert _serves.targets(None, gone) == {}
 
 
@@ -83,12 +84,19 @@ def test_names_are_those_of_the_servers_of_our_set(host):
     for mark in ("nginx.pid", "wanted"):
         (host.path / mark).symlink_to("anywhere")
         assert host()["names"] == ["_", "shop.example.com", "www.shop.example.com"]
+        assert host()["ports"] == [80, 443, 8080]
         (host.path / mark).unlink()
 
 
 def test_nginx_that_was_stopped_for_good_serves_nothing(host):
     (host.path / "sites.conf").write_text(SITES)
-    assert host()["names"] == []
+    assert (host()["names"], host()["ports"]) == ([], [])
+
+
+@pytest.mark.parametrize(("text", "filters"), [("# x\nENABLED=yes\n", True), ("ENABLED=no\n", False), ("", False)])
+def test_whether_ufw_filters(host, text, filters):
+    (host.path / "ufw.conf").write_text(text)
+    assert host()["firewall"] is filters
 
 
 def test_a_set_without_sites_has_no_name(host):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.gatehouse.webapp.plugins.module_utils import _ufw_kernel, _ufw_run
+from ansible_collections.gatehouse.webapp.plugins.module_utils import _ufw, _ufw_kernel, _ufw_plan, _ufw_run
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.modules import ufw_policy
 
@@ -158,6 +158,7 @@ def run(host, check=False, **options):
         "tag": "gatehouse",
         "docker": "report",
         "guard": True,
+        "close_sites": False,
         "confirm_within": 0,
         "session": SESSION,
         "step": "converge",
@@ -543,3 +544,55 @@ def test_dockers_chain_with_rules_of_another_is_left_alone(host):
         run(host, docker="close")
     assert error.value.cause == "docker_rules"
     assert host.state() == before
+
+
+@pytest.fixture
+def serving(host):
+    """A host whose nginx serves a site of a deploy on port 8088, which is open."""
+    folder = Path(host.path("/etc/nginx/gatehouse"))
+    folder.mkdir(parents=True)
+    (folder / "sites.conf").write_text(
+        "server { listen 8088; server_name chat.example.com; location / { root /x; } }\n"
+    )
+    Path(host.path("/run/nginx.pid")).write_text("1\n")
+    run(host, rules=[SSH, WEB])
+    host.log.clear()
+    return host
+
+
+@pytest.mark.parametrize("check", [False, True])
+@pytest.mark.parametrize(
+    "rules", [[SSH], [SSH, {**WEB, "port": "8443"}], [SSH, {**WEB, "proto": "udp"}], [SSH, {**WEB, "rule": "deny"}]]
+)
+def test_a_policy_that_closes_a_port_of_a_site_is_refused(serving, rules, check):
+    with pytest.raises(
+        GatehouseError, match="nginx serves sites on port 8088, and this policy lets nobody in there"
+    ) as caught:
+        run(serving, rules=rules, check=check)
+    assert caught.value.cause == "would_close_sites"
+    assert not [entry for entry in serving.log if entry.startswith(("load", "write"))]
+
+
+def test_it_is_closed_when_that_is_meant(serving):
+    assert run(serving, rules=[SSH], close_sites=True)["changed"] is True
+    # It is closed now, and stays so.
+    assert run(serving, rules=[SSH, {**WEB, "port": "9100"}])["changed"] is True
+
+
+@pytest.mark.parametrize(
+    "rule", [{**WEB, "from": "192.0.2.0/24"}, {**WEB, "port": "8000:8100"}, {**WEB, "rule": "limit"}]
+)
+def test_a_port_of_a_site_may_be_opened_in_another_way(serving, rule):
+    assert run(serving, rules=[SSH, rule])["changed"] is True
+
+
+def test_sites_of_an_nginx_that_was_stopped_for_good_may_be_closed(serving):
+    Path(serving.path("/run/nginx.pid")).unlink()
+    assert run(serving, rules=[SSH])["changed"] is True
+
+
+def test_a_firewall_that_is_off_lets_everybody_in():
+    policy = _ufw.Policy({4: [], 6: []}, "deny", "allow", "deny", "low", True, enabled=False)
+    assert _ufw_plan.is_open(policy, 8088) is True
+    assert _ufw_plan.is_open(policy._replace(enabled=True), 8088) is False
+    assert _ufw_plan.is_open(policy._replace(enabled=True, incoming="allow"), 8088) is True

@@ -26,7 +26,7 @@ APP = {
     "health": {"path": "/health"},
 }
 SITE = {"name": "shop", "server_names": ["shop.example.com"], "routes": [{"path": "/", "app": "shop"}]}
-SERVES = {"apps": {"shop": [8000, 8001]}, "names": ["shop.example.com"]}
+SERVES = {"apps": {"shop": [8000, 8001]}, "names": ["shop.example.com"], "ports": [80], "firewall": True}
 
 
 def test_every_variable_that_roles_and_playbooks_read_is_known():
@@ -118,7 +118,7 @@ def test_near_is_two_changes(one, other, near):
 def test_what_plays_choose_their_hosts_by_is_not_read_from_the_inventory():
     (sentence,) = _inventory.unread({"webapp_proxies", "webapp_apps"})
     assert sentence.startswith("webapp_proxies: ")
-    assert "-e webapp_proxies=" in sentence
+    assert "Write: -e webapp_proxies=proxies" in sentence
     assert _inventory.unread({"webapp_apps", "webapp_only"}) == []
 
 
@@ -152,7 +152,7 @@ def test_a_tag_is_told_with_the_nearest_or_with_all():
     assert _inventory.unknown_tags(["x"], [], TAGS)[0] == [
         "--tags x: nothing has this tag. Tags: activate, ufw, verify"
     ]
-    assert _inventory.unknown_tags(["x"], [], {"always"})[0] == ["--tags x: nothing has this tag. Tags: none"]
+    assert _inventory.unknown_tags(["x"], [], {"always"})[0] == ["--tags x: nothing has this tag. There are no tags"]
 
 
 @pytest.mark.parametrize(
@@ -199,19 +199,24 @@ def left_out(apps=(APP,), sites=(SITE,), serves=SERVES):
         # An app host, a proxy, workers: each has one of both alone.
         ({"apps": {"shop": [8000]}, "names": []}, [APP], []),
         ({"apps": {}, "names": ["shop.example.com"]}, [APP], [SITE]),
-        # A new name of the site while the app stays, and the other way round.
-        ({"apps": {"shop": [8000]}, "names": ["old.example.com"]}, [APP], [SITE]),
-        ({"apps": {"old": [9000]}, "names": ["shop.example.com"]}, [APP], [SITE]),
-        # One of two is taken away.
-        ({"apps": {"shop": [8000], "old": [9000]}, "names": ["shop.example.com", "old.example.com"]}, [APP], [SITE]),
         # A site without a name.
-        ({"apps": {"x": []}, "names": ["_"]}, [APP], [{**SITE, "server_names": [], "default": True}]),
+        ({"apps": {}, "names": ["_"]}, [APP], [{**SITE, "server_names": [], "default": True}]),
         # Names know no case.
         ({"apps": {}, "names": ["shop.example.com"]}, [APP], [{**SITE, "server_names": ["Shop.Example.com"]}]),
     ],
 )
 def test_a_model_that_keeps_some_of_what_is_served_passes(serves, apps, sites):
-    assert left_out(apps, sites, serves) is None
+    assert left_out(apps, sites, serves) == (None, [])
+
+
+def test_some_of_what_is_served_is_told():
+    serves = {"apps": {"shop": [8000], "old": [9000]}, "names": ["shop.example.com", "old.example.com"]}
+    error, warnings = left_out([APP], [SITE], serves)
+    assert error is None
+    assert warnings == [
+        "answers for old.example.com now, and no site of the model does",
+        "runs old now, which the model does not have: it is left as it is",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -223,8 +228,11 @@ def test_a_model_that_keeps_some_of_what_is_served_passes(serves, apps, sites):
             {"apps": {"old": [9000]}, "names": ["old.example.com"]},
             [APP],
             [SITE],
-            "app1 serves old now, and the model has none of it",
+            "app1 answers for old.example.com now, and webapp_sites has no site for it; it runs old now, and webapp_apps has no app",
         ),
+        # A mistyped name, or that of another environment, while the app is the same; and the other way round.
+        ({**SERVES, "names": ["old.example.com"]}, [APP], [SITE], "app1 answers for old.example.com now"),
+        ({**SERVES, "apps": {"old": [9000]}}, [APP], [SITE], "app1 runs old now"),
         (
             {"apps": {}, "names": ["a.example", "b.example", "c.example", "d.example"]},
             [APP],
@@ -235,8 +243,8 @@ def test_a_model_that_keeps_some_of_what_is_served_passes(serves, apps, sites):
     ],
 )
 def test_a_model_that_has_none_of_what_is_served_is_refused(serves, apps, sites, told):
-    error = left_out(apps, sites, serves)
-    assert error.cause == "nothing_left"
+    error, warnings = left_out(apps, sites, serves)
+    assert (error.cause, warnings) == ("nothing_left", [])
     assert told in error.message
     assert "Nothing was touched." in error.message
     assert "-e webapp_empty=true" in error.hint
@@ -312,7 +320,7 @@ WAYS = {"a": {"target": "1", "releases": ["2", "1"]}, "b": {"target": "2", "rele
     ],
 )
 def test_of_what_is_undefined_nothing_but_the_name_is_told(why, told):
-    message = _inventory.undefined("webapp_apps", why).message
+    message = _inventory.undefined("webapp_apps", "app1", why).message
     assert message == f"webapp_apps can't be worked out: {told}. Nothing was touched."
 
 
@@ -332,10 +340,11 @@ def test_a_rollback_for_which_one_app_has_no_release_is_refused():
 
 
 def test_an_empty_model_is_told_with_names_that_are_near():
-    error = _inventory.empty("app1", {"webapp_hosts", "webap_apps", "webpap_sites", "x"})
+    error = _inventory.empty("app1", {"webapp_hosts", "webap_apps", "webpap_sites", "x"}, ["web", "all"])
     assert error.cause == "empty_model"
-    assert "but webap_apps, webpap_sites" in error.message
-    assert ", but" not in _inventory.empty("app1", {"webapp_hosts"}).message
+    assert "but webap_apps, webpap_sites (its groups: web, all)" in error.message
+    assert "group_vars/web.yml beside the inventory" in error.hint
+    assert ", but" not in _inventory.empty("app1", {"webapp_hosts"}, []).message
 
 
 def test_a_pattern_without_hosts_is_told_with_the_groups():
@@ -346,6 +355,14 @@ def test_a_pattern_without_hosts_is_told_with_the_groups():
     assert (
         _inventory.no_host("prox", groups, "webapp_proxies").hint
         == "name the group that is meant: -e webapp_proxies=db"
+    )
+
+
+def test_a_group_without_hosts_and_an_inventory_without_groups():
+    assert "put a host into it" in _inventory.no_host("webapp", {"webapp": []}).hint
+    assert (
+        _inventory.no_host("webapp", {"ungrouped": ["a"]}).hint
+        == "name the group that is meant: -e webapp_hosts=all, or call it webapp"
     )
 
 
@@ -370,7 +387,46 @@ HOSTED = {"name": "web", "runtime": "external", "url": "https://web.example.com"
     ],
 )
 def test_an_inventory_of_hosted_apps_alone(lists, hosted):
-    assert _inventory.only_hosted(lists) is hosted
+    assert _inventory.only_hosted(lists, [None, []]) is hosted
+    assert _inventory.only_hosted(lists, [[SITE]]) is False
+
+
+@pytest.mark.parametrize("value", [1, "1", "25%", [1, "25%"], ["1", 3]])
+def test_a_serial_that_ansible_takes(value):
+    assert _inventory.wrong_serial(value) == []
+
+
+@pytest.mark.parametrize("value", ["abc", "0", -1, "", [], [1, "x"], {"a": 1}, "1.5"])
+def test_a_serial_that_ansible_would_stumble_over(value):
+    (sentence,) = _inventory.wrong_serial(value)
+    assert sentence.startswith("webapp_serial: ")
+
+
+OPEN = {**SERVES, "ports": [80]}
+
+
+@pytest.mark.parametrize(
+    ("opened", "serves", "configures", "opens", "refused", "warned"),
+    [
+        ([8080], OPEN, True, False, True, 0),
+        ([80, 443], OPEN, True, False, False, 1),
+        ([80], OPEN, True, False, False, 0),
+        ([8080], OPEN, True, True, False, 0),
+        ([8080], OPEN, False, True, False, 0),
+        ([8080], {**OPEN, "firewall": False}, True, False, False, 0),
+        ([8080], {**OPEN, "ports": []}, True, False, False, 0),
+        ([], OPEN, True, False, False, 0),
+    ],
+)
+def test_nginx_is_not_led_to_ports_that_stay_closed(opened, serves, configures, opens, refused, warned):
+    error, warnings = _inventory.half_opened("app1", opened, serves, configures, opens)
+    assert (bool(error), len(warnings)) == (refused, warned)
+    if error:
+        assert error.cause == "port_changed"
+        assert (
+            "nginx would answer on port 8080, which this run does not open in UFW, and no longer on port 80"
+            in error.message
+        )
 
 
 def test_one_problem_is_a_sentence_and_several_are_a_list():
