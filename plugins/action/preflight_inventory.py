@@ -29,19 +29,21 @@ class ActionModule(ActionBase):
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
-        _validation, options = self.validate_argument_spec(argument_spec=ARGUMENTS)
         try:
-            result.update(self._judge(options, task_vars))
+            # Names first: a wrong one may be why an option is wrong.
+            warnings = self._names(task_vars)
+            _validation, options = self.validate_argument_spec(argument_spec=ARGUMENTS)
+            result.update(self._judge(options, task_vars, warnings))
         except GatehouseError as error:
             result.update(error.result(), failed=True)
             # The message has them already.
             result.pop("problems", None)
         return result
 
-    def _judge(self, options, task_vars):
+    def _judge(self, options, task_vars, warnings):
         name = task_vars["inventory_hostname"]
         run, skip = task_vars.get("ansible_run_tags", ["all"]), task_vars.get("ansible_skip_tags", [])
-        warnings = self._names(task_vars) + self._tags(run, skip)
+        warnings += self._tags(run, skip)
         for variable in [one for one in _inventory.VARIABLES if one in task_vars]:
             self._value(variable, task_vars)
         if "activate" in options["stages"] and task_vars.get("webapp_release"):
@@ -72,6 +74,7 @@ class ActionModule(ActionBase):
         of_play = self._task.get_variable_manager().get_vars(play=self._task.get_play(), include_hostvars=False)
         problems = _inventory.unread(set(task_vars) - set(of_play))
         problems += _inventory.wrong_serial(of_play.get("webapp_serial", 1))
+        problems += _inventory.wrong_switches({name: task_vars.get(name) for name in _inventory.SWITCHES})
         if problems:
             raise _inventory.listed(problems, "bad_input")
         return _inventory.mistyped(task_vars, _known())

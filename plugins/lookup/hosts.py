@@ -9,7 +9,7 @@ name: hosts
 short_description: The host patterns of a play, each of which must match a host
 version_added: 0.4.0
 author:
-  - The gatehouse.webapp authors
+  - The gatehouse.webapp authors (@gatehouse)
 description:
   - Ansible passes over a play whose pattern matches no host, and the run looks like one that did its work. With this lookup in
     C(hosts) it ends with an error, which lists the groups of the inventory.
@@ -27,7 +27,8 @@ EXAMPLES = r"""
 - name: A play that must have hosts
   hosts: "{{ query('gatehouse.webapp.hosts', webapp_hosts | default('webapp')) }}"
   tasks:
-    - ansible.builtin.ping:
+    - name: Ask them
+      ansible.builtin.ping:
 """
 
 RETURN = r"""

@@ -7,6 +7,8 @@ from __future__ import annotations
 import difflib
 import re
 
+from ansible.module_utils.parsing.convert_bool import BOOLEANS
+
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._timeline import SPECIAL_TAGS
 
@@ -19,6 +21,7 @@ VARIABLES = (
 WORKED_OUT = ("webapp_here", "webapp_proxy_here")
 # Those by which a play chooses its hosts, before there is a host whose variables could be read.
 OF_PLAYS = {"webapp_hosts": "webapp", "webapp_proxies": "proxies", "webapp_serial": "1"}
+SWITCHES = ("webapp_break_lock", "webapp_empty")
 PREFIX = "webapp_"
 # How many letters may be wrong in a name that is taken for another.
 LETTERS = 2
@@ -324,6 +327,16 @@ def not_of_a_deploy():
         "bad_input",
         "ansible-playbook -i INVENTORY gatehouse.webapp.rollback -e webapp_release=ID",
     )
+
+
+def wrong_switches(values):
+    """[sentence] about the values of switches that are neither true nor false. None is one that was not given."""
+    found = []
+    for name, value in sorted(values.items()):
+        is_text = isinstance(value, str) and "{{" not in value
+        if (is_text and value.lower() not in BOOLEANS) or isinstance(value, (list, dict)):
+            found.append("%s: is neither true nor false. Write: -e %s=true" % (name, name))
+    return found
 
 
 def wrong_serial(value):

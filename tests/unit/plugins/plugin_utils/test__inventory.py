@@ -185,7 +185,7 @@ def model(apps=(APP,), sites=(SITE,)):
     return resolve(list(apps), list(sites))
 
 
-def left_out(apps=(APP,), sites=(SITE,), serves=SERVES):
+def left_out(apps, sites, serves):
     found = model(apps, sites)
     return _inventory.left_out("app1", found["apps"], found["sites"], serves)
 
@@ -400,6 +400,17 @@ def test_a_serial_that_ansible_takes(value):
 def test_a_serial_that_ansible_would_stumble_over(value):
     (sentence,) = _inventory.wrong_serial(value)
     assert sentence.startswith("webapp_serial: ")
+
+
+@pytest.mark.parametrize("value", [None, True, False, "true", "False", "no", "1", 0, "{{ elsewhere }}"])
+def test_a_switch_that_is_true_or_false(value):
+    assert _inventory.wrong_switches({"webapp_empty": value}) == []
+
+
+@pytest.mark.parametrize("value", ["maybe", "", "ture", [], {}])
+def test_a_switch_that_is_neither(value):
+    (sentence,) = _inventory.wrong_switches({"webapp_empty": value, "webapp_break_lock": None})
+    assert sentence == "webapp_empty: is neither true nor false. Write: -e webapp_empty=true"
 
 
 OPEN = {**SERVES, "ports": [80]}
