@@ -15,7 +15,7 @@ from ansible.utils.collection_loader._collection_finder import _get_collection_p
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.modules.preflight_inventory import ARGUMENTS
-from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _inventory
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _inventory, _served
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._chosen import choose
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._model import resolve
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._reading import plain
@@ -111,18 +111,18 @@ class ActionModule(ActionBase):
         """[warning] about what the host serves now; an error where this run would take it down, or a rollback would stop half-way."""
         serves, stages = seen["serves"], options["stages"]
         services = [app for app in model["apps"] if options["services"] and app["root"]]
-        runs = {stage: stage in stages and _inventory.is_to_run(stage, *tags) for stage in _inventory.STAGES}
-        error, warnings = _inventory.left_out(name, services, model["sites"], serves)
+        runs = {stage: stage in stages and _served.is_to_run(stage, *tags) for stage in _served.STAGES}
+        error, warnings = _served.left_out(name, services, model["sites"], serves)
         if options["empty"]:
             error = None
         activates = runs["activate"] or "rollback" in stages
-        error = error or _inventory.half_moved(name, services, chosen, serves, activates, runs["nginx_proxy"])
+        error = error or _served.half_moved(name, services, chosen, serves, activates, runs["nginx_proxy"])
         opened = [one["port"] for one in model["opened_ports"] if one["proto"] == "tcp"]
-        half, more = _inventory.half_opened(name, opened, serves, runs["nginx_proxy"], runs["ufw"])
+        half, more = _served.half_opened(name, opened, serves, runs["nginx_proxy"], runs["ufw"])
         error = error or half
         if "rollback" in stages:
             built = [app["name"] for app in services if app["name"] in chosen]
-            error = error or _inventory.no_way_back(name, built, options["only"], seen["targets"])
+            error = error or _served.no_way_back(name, built, options["only"], seen["targets"])
         if error:
             raise error
         return warnings + more
