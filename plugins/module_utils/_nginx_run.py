@@ -226,11 +226,11 @@ class Run:
         live = self.tree.read(self.tree.pointed())
         if not change:
             change = self.tree.plan(self.files, self.main, self.absent)
-        if change and not self.allow_empty:
-            self._refuse_nothing(live)
         if change:
             self._explain(change, live)
             dump = self._test_staged(unit)
+            if not self.allow_empty:
+                self._refuse_nothing(live)
             outcome = "reloaded" if unit.active in ("active", "reloading") else "started"
             if not check:
                 outcome = self._carry_out(change, dump)

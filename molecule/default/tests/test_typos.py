@@ -51,10 +51,8 @@ def moved():
         ({"webapp_app": APPS, "webapp_sites": SITES}, "unknown_variable", ()),
         ({"webapp_apps": APPS, "webapp_site": SITES}, "unknown_variable", ("--tags", "ufw")),
         ({}, "empty_model", ("--tags", "nginx_proxy")),
-        ({"webap_apps": APPS, "webap_sites": SITES}, "empty_model", ()),
         ({"webapp_apps": APPS}, "nothing_left", ("--tags", "ufw")),
         ({"webapp_apps": "{{ team_apps }}", "webapp_sites": SITES}, "undefined", ()),
-        ({"webapp_apps": APPS, "webapp_sites": "{{ team_sites }}"}, "undefined", ("--tags", "nginx_proxy")),
         ({"webapp_apps": [OTHER_APP], "webapp_sites": [OTHER_SITE]}, "nothing_left", ()),
         (
             {"webapp_apps": APPS, "webapp_sites": [{**SITES[0], "server_names": ["chat.exmaple.com"]}]},
@@ -62,21 +60,8 @@ def moved():
             (),
         ),
         ({**MODEL, "webapp_release": "3f9a1c2b71d0"}, "bad_input", ()),
-        ({**MODEL, "webapp_serial": "abc"}, "bad_input", ()),
     ],
-    ids=[
-        "apps",
-        "sites",
-        "nothing",
-        "prefix",
-        "no-sites",
-        "no-list-of-apps",
-        "no-list-of-sites",
-        "others-model",
-        "name",
-        "release",
-        "serial",
-    ],
+    ids=["apps", "sites", "nothing", "no-sites", "no-list", "others-model", "name", "release"],
 )
 def test_a_model_that_is_not_meant_is_refused(served, variables, cause, tags):
     done = run(variables, *tags)
@@ -133,10 +118,8 @@ def test_a_role_used_alone_takes_nothing_down(served, tmp_path, role, variables,
 @pytest.mark.parametrize(
     ("tags", "wrong"),
     [
-        ("inventory", {"webapp_empty": "maybe"}),
         ("nginx_proxy", {"nginx_proxy_timeout": "soon"}),
         ("ufw", {"ufw_confirm_within": "abc"}),
-        ("verify", {"verify_successes": "lots"}),
     ],
 )
 def test_a_wrong_type_shows_no_value_of_the_environment(served, tags, wrong):

@@ -21,8 +21,8 @@ def hosting(host):
     return "http://%s:8100" % host.check_output("hostname -I").split()[0]
 
 
-def play(playbook, hosting, *arguments):
-    """What a playbook says about the app, as verbose as can be: its status and its output, without a secret."""
+def play(playbook, hosting, *arguments, others=()):
+    """What a playbook says about the app, and others, as verbose as can be: its status and its output, without a secret."""
     shop = {
         "name": "shop",
         "runtime": "external",
@@ -38,7 +38,7 @@ def play(playbook, hosting, *arguments):
         },
     }
     model = SCENARIO / "model.json"
-    model.write_text(json.dumps({"webapp_apps": [shop]}))
+    model.write_text(json.dumps({"webapp_apps": [shop, *others]}))
     command = ["ansible-playbook", "-vvv", "-i", INVENTORY, SCENARIO.parents[1] / "playbooks" / f"{playbook}.yml"]
     try:
         done = subprocess.run(
@@ -71,9 +71,13 @@ def test_it_is_deployed_when_asked_for_and_not_otherwise(host, hosting):
 
 
 def test_an_app_without_a_hook_is_not_deployed(hosting):
-    status, told = play("redeploy", hosting, "-e", '{"webapp_only": ["shop", "shob"]}')
+    blog = {"name": "blog", "runtime": "external", "url": "http://blog.example.com", "health": {"path": "/health"}}
+    status, told = play("redeploy", hosting, "-e", '{"webapp_only": ["shop", "blog"]}', others=[blog])
     assert status
-    assert "no deploy hook is known of shob (apps that have one: shop)" in told
+    assert "no deploy hook is known of blog (apps that have one: shop)" in told
+    status, told = play("redeploy", hosting, "-e", "webapp_only=shop,shob", others=[blog])
+    assert status
+    assert "no app is called shob (apps: shop, blog)" in told
 
 
 def test_it_is_verified_and_diagnosed_at_its_own_address(hosting):
