@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import os
 
-import yaml
 from ansible import context
 from ansible.errors import AnsibleError, AnsibleUndefinedVariable
+from ansible.module_utils.common.yaml import yaml_load
 from ansible.playbook import Playbook
 from ansible.plugins.action import ActionBase
 from ansible.utils.collection_loader._collection_finder import _get_collection_playbook_path
@@ -141,5 +141,5 @@ def _known():
         path = os.path.join(ROLES, role, "meta", "argument_specs.yml")
         if os.path.exists(path):
             with open(path, encoding="utf-8") as file:
-                found += yaml.safe_load(file)["argument_specs"]["main"]["options"]
+                found += yaml_load(file)["argument_specs"]["main"]["options"]
     return found
