@@ -100,17 +100,24 @@ def outward(text):
     found = []
     for one in _everywhere(_parse(text, "")):
         if one.words[0] == "server" and one.block is not None and not _is_local(one.block):
-            names = {name.lower() for inner in one.block if inner.words[0] == "server_name" for name in inner.words[1:]}
-            names = names if _serves_something(one.block) else names - {"_"}
-            listens = [inner.words for inner in one.block if inner.words[0] == "listen" and len(inner.words) > 1]
+            names = {name.lower() for name in _names(one.block)} - (set() if _serves_something(one.block) else {"_"})
             if names:
-                found.append((names, {each["port"] for words in listens for each in _listen(words)}))
+                found.append((names, {each["port"] for words in _listens(one.block) for each in _listen(words)}))
     return found
 
 
 def _is_local(block):
-    listens = [one.words[1] for one in block if one.words[0] == "listen" and len(one.words) > 1]
-    return bool(listens) and all(re.match(r"127\.|\[::1\]|localhost\b|unix:", listen) for listen in listens)
+    listens = _listens(block)
+    return bool(listens) and all(re.match(r"127\.|\[::1\]|localhost\b|unix:", words[1]) for words in listens)
+
+
+def _listens(block):
+    """The words of each listen directive of a server."""
+    return [one.words for one in block if one.words[0] == "listen" and len(one.words) > 1]
+
+
+def _names(block):
+    return [name for one in block if one.words[0] == "server_name" for name in one.words[1:]]
 
 
 def _serves_something(block):
@@ -136,19 +143,15 @@ def _within(directives, name):
 
 
 def _server(directive, pools):
-    listens, names, variables = [], [], {}
-    for one in directive.block:
-        if one.words[0] == "listen" and len(one.words) > 1:
-            listens += _listen(one.words)
-        elif one.words[0] == "server_name":
-            names += one.words[1:]
+    listens = [each for words in _listens(directive.block) for each in _listen(words)]
+    variables = {}
     for one in _everywhere(directive.block):
         if one.words[0] == "set" and len(one.words) == 3:
             variables.setdefault(one.words[1], []).append(one.words[2])
     return {
         "file": directive.file,
         "listens": listens or [{"port": 80, "tls": False, "default": False}],
-        "names": names,
+        "names": _names(directive.block),
         "locations": [
             _location(one, directive.block, variables, pools)
             for one in _everywhere(directive.block)

@@ -34,9 +34,9 @@ def look(apps=APPS, units=UNITS, sites=SITES, nginx=NGINX, ufw=CONF_FILE):
 def outward(sites=SITES, nginx=NGINX):
     """([server name], [port]) of the sites that nginx serves to others; empty where it was stopped for good."""
     found = _nginx_blocks.outward(_read(sites)) if any(map(os.path.lexists, nginx)) else []
-    return sorted({one for names, _ports in found for one in names}), sorted(
-        {one for _names, ports in found for one in ports}
-    )
+    names = {name for names, _ports in found for name in names}
+    ports = {port for _names, ports in found for port in ports}
+    return sorted(names), sorted(ports)
 
 
 def targets(release=None, apps=APPS):

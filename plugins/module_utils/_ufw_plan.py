@@ -305,21 +305,14 @@ def is_open(policy, port):
     if not policy.enabled or policy.incoming == "allow":
         return True
     return any(
-        rule.action in ("allow", "limit")
-        and not rule.routed
-        and rule.direction == "in"
-        and rule.proto in ("any", "tcp")
-        and _covers_port(rule.port, port)
-        and (rule.port != "any" or rule.source == ANY[4])
+        rule.action in ("allow", "limit") and _is_about(rule, port) and (rule.port != "any" or rule.source == ANY[4])
         for rule in policy.rules[4]
     )
 
 
 def _matches(rule, connection):
     """True, False, or None where that depends on what is not known."""
-    if rule.routed or rule.direction != "in" or rule.proto not in ("any", "tcp"):
-        return False
-    if not _covers_port(rule.port, connection.port):
+    if not _is_about(rule, connection.port):
         return False
     if not _covers(rule.source, connection.peer) or not _covers(rule.to, connection.address):
         return False
@@ -330,6 +323,13 @@ def _matches(rule, connection):
     # The port at the other end changes with every connection.
     unknown = (rule.interface_in and not connection.interface) or rule.from_port != "any"
     return None if unknown else True
+
+
+def _is_about(rule, port):
+    """Whether the rule is about what comes to this port of the host over TCP."""
+    if rule.routed or rule.direction != "in" or rule.proto not in ("any", "tcp"):
+        return False
+    return _covers_port(rule.port, port)
 
 
 def _covers_port(ports, port):

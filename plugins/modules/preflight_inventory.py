@@ -103,7 +103,9 @@ def main():
     # This half says what the host serves. The action plugin of the same name, on the control node, does all else.
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
-        found = {"serves": look(), "targets": targets(module.params["release"])}
+        # Every manifest on the host is read for these.
+        back = targets(module.params["release"]) if "rollback" in module.params["stages"] else {}
+        found = {"serves": look(), "targets": back}
     except GatehouseError as error:
         module.fail_json(**error.result())
     module.exit_json(changed=False, **found)
