@@ -137,26 +137,37 @@ def test_a_link_in_a_static_folder_leads_to_files_of_its_own_owner_alone(ask, ho
 
 
 def test_nginx_comes_back_however_often_its_master_is_killed(host, ask):
+    def master():
+        """The process that systemd takes for nginx's master; 0 where it has none."""
+        return int(host.check_output("systemctl show --property=MainPID --value nginx"))
+
     def answers():
         try:
             return ask("/who").status_code == 200
         except requests.RequestException:
             return False
 
-    def comes_back():
+    def comes_back(killed):
+        # The killed master's workers may answer a little longer: only another master tells that nginx is back.
         deadline = time.monotonic() + 20
-        while not answers():
+        while master() in (0, killed) or not answers():
             assert time.monotonic() < deadline, host.run("systemctl status nginx").stdout
             time.sleep(0.05)
 
+    def kill():
+        killed = master()
+        host.check_output(f"kill -9 {killed}")
+        return killed
+
     for _time in range(7):  # systemd's own limit is 5 within 10 seconds
-        host.check_output("kill -9 $(cat /run/nginx.pid)")
-        comes_back()
+        comes_back(kill())
     # What keeps it from starting may be mended at any time.
-    host.check_output("echo broken > /etc/nginx/conf.d/broken.conf && kill -9 $(cat /run/nginx.pid) && sleep 4")
+    host.check_output("echo broken > /etc/nginx/conf.d/broken.conf")
+    killed = kill()
+    time.sleep(4)
     assert not answers()
     host.check_output("rm /etc/nginx/conf.d/broken.conf")
-    comes_back()
+    comes_back(killed)
     host.check_output("systemctl stop nginx && sleep 1")
     assert host.run("systemctl is-active nginx").stdout.strip() == "inactive"
     host.check_output("systemctl start nginx")
