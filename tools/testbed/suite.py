@@ -27,12 +27,13 @@ TIMEOUT = 40 * 60
 # The longest part starts first: by what it took here, and where it never ran, by what it took where it was measured.
 DURATIONS = paths.CACHE / "durations.json"
 COSTS = Path(__file__).with_name("costs.json")
-# ansible-test fetches this script to put pip into its virtual environments; Python brings all that is needed.
+# ansible-test fetches this script to put pip into its virtual environments, and keeps most of the environment to itself. Python's own
+# ensurepip would take seconds for each.
 PIP_BOOTSTRAP = """import subprocess
 import sys
 
-subprocess.check_call([sys.executable, "-m", "ensurepip"])
-subprocess.check_call([sys.executable, "-m", "pip", "install", *(word for word in sys.argv if "==" in word)])
+words = [word for word in sys.argv if "==" in word]
+subprocess.check_call([{uv!r}, "pip", "install", "--quiet", "--python", sys.executable, *words], env={environment!r})
 """
 
 
@@ -134,7 +135,9 @@ def sanity_job():
         steps.output(["git", "init", "--quiet", tree])
         bootstrap = home / ".ansible" / "test" / "cache"
         bootstrap.mkdir(parents=True, exist_ok=True)
-        (bootstrap / "get_pip_24_2.py").write_text(PIP_BOOTSTRAP)
+        known = {**os.environ, **toolchain.index_settings()}
+        settings = {name: value for name, value in known.items() if name.startswith(("UV_", "SSL_")) or name == "PATH"}
+        (bootstrap / "get_pip_24_2.py").write_text(PIP_BOOTSTRAP.format(uv=toolchain.find_uv(), environment=settings))
 
     version = steps.output(
         [paths.VENV / "bin" / "python", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
