@@ -87,7 +87,12 @@ def test_uvicorn_must_be_among_the_requirements(source):
 FAKE = """#!/bin/sh
 echo "{name} $*" >> "$LOG"
 case "{name} $*" in
-"python -m venv "*) mkdir -p "$3/bin" && cp "$FAKES/pip" "$3/bin/pip" ;;
+"python -m venv --without-pip "*) mkdir -p "$VIRTUAL_ENV/bin" ;;
+"python -m venv --clear "*) mkdir -p "$VIRTUAL_ENV/bin" && cp "$FAKES/pip" "$VIRTUAL_ENV/bin/pip" ;;
+"python -") printf '%s' "$WHEELS" ;;
+"uv pip install --offline "*" broken.whl") exit 1 ;;
+"uv pip install --offline "*" useless.whl") ;;
+"uv pip install --offline "*) cp "$FAKES/pip" "$VIRTUAL_ENV/bin/pip" ;;
 "pip install --quiet uv") cp "$FAKES/uv-source" "$VIRTUAL_ENV/bin/uv" ;;
 esac
 """
@@ -95,7 +100,7 @@ esac
 
 @pytest.fixture
 def install(tmp_path):
-    """Run install.sh with pretended tools, and give what it called."""
+    """Run install.sh with pretended tools. Gives its result, and what it called for the environment and then for the requirements."""
     fakes = tmp_path / "fakes"
     fakes.mkdir()
     for file, name in (("python", "python"), ("pip", "pip"), ("uv-source", "uv")):
@@ -106,7 +111,7 @@ def install(tmp_path):
     log = tmp_path / "log"
     log.write_text("")
 
-    def run(installer, *files, uv=False):
+    def run(installer, *files, uv=False, wheels=""):
         for name in files:
             (source / name).write_text("")
         if uv:
@@ -121,12 +126,16 @@ def install(tmp_path):
                 "VIRTUAL_ENV": str(tmp_path / "venv"),
                 "LOG": str(log),
                 "FAKES": str(fakes),
+                "WHEELS": wheels,
             },
             capture_output=True,
             text=True,
             check=False,
         )
-        return result, log.read_text().splitlines()[1:]
+        called = [line.replace(str(tmp_path), "") for line in log.read_text().splitlines() if line != "python -"]
+        is_made = [line.startswith("python") or "--offline" in line or line == "pip --version" for line in called]
+        made = is_made.index(False) if False in is_made else len(called)
+        return result, called[:made], called[made:]
 
     return run
 
@@ -161,14 +170,41 @@ def install(tmp_path):
     ],
 )
 def test_the_first_of_the_requirement_files_is_installed(install, installer, files, uv, called):
-    result, log = install(installer, *files, uv=uv)
+    result, made, log = install(installer, *files, uv=uv)
     assert result.returncode == 0, result.stderr
+    assert made == ["python -m venv --clear /venv"]
     assert log == called
 
 
+@pytest.mark.parametrize(
+    ("installer", "wheels", "made"),
+    [
+        ("auto", "pip.whl", ["python -m venv --without-pip /venv", "uv pip install --offline --no-deps pip.whl"]),
+        (
+            "auto",
+            "pip.whl\nsetuptools.whl\n",
+            ["python -m venv --without-pip /venv", "uv pip install --offline --no-deps pip.whl setuptools.whl"],
+        ),
+        ("pip", "pip.whl", ["python -m venv --clear /venv"]),
+    ],
+)
+def test_uv_puts_python_s_own_pip_into_the_environment(install, installer, wheels, made):
+    result, called, _requirements = install(installer, "requirements.txt", uv=True, wheels=wheels)
+    assert result.returncode == 0, result.stderr
+    assert [line for line in called if line != "pip --version"] == made
+
+
+@pytest.mark.parametrize("wheels", ["broken.whl", "useless.whl"], ids=["refused", "does not run"])
+def test_python_makes_the_environment_where_uv_can_not(install, wheels):
+    result, called, requirements = install("auto", "requirements.txt", uv=True, wheels=wheels)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert called[-1] == "python -m venv --clear /venv"
+    assert requirements == ["uv pip install --quiet --requirement requirements.txt"]
+
+
 def test_a_source_without_requirements_is_told_what_is_missing(install):
-    result, log = install("auto")
+    result, made, log = install("auto")
     assert result.returncode == 1
-    assert log == []
+    assert made + log == []
     for name in ("uv.lock", "requirements.lock", "requirements.txt", "pyproject.toml"):
         assert name in result.stderr
