@@ -47,6 +47,10 @@ LARGEST_LOCK = 32 * 1024 * 1024
 LONGEST_BUILD = 24 * 3600
 
 
+# What root writes into a release: plain files, of which the environment holds secrets.
+FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._-]*\Z")
+ENVIRONMENT = "env"
+
 # The folders below a release that a build may write.
 BUILT = ("src", "venv")
 
@@ -125,6 +129,33 @@ class Releases:
                     hint="df -h -i %s   # then make room: journalctl --vacuum-size=200M, apt-get clean, a smaller keep_releases"
                     % self.folder,
                 )
+
+    def configure(self, release, files):
+        """Write what root gives a release that is in the making, beside the folders of its build. files: {name: text}.
+
+        The environment is root's alone; the user that runs the app reads the rest. Returns whether anything was another before.
+        """
+        path = self.path(release)
+        for name in files:
+            if not FILE_NAME.match(name) or name in (*BUILT, WRITTEN, MANIFEST):
+                raise GatehouseError(
+                    "%r can't name a file of a release" % name, cause="bad_input", hint='files: {env: "..."}'
+                )
+        if not os.path.isdir(path) or os.path.lexists(os.path.join(path, WRITTEN)):
+            raise GatehouseError(
+                "%s is no release in the making" % path,
+                cause="bad_input",
+                hint="state: staged, before state: configured",
+            )
+        changed = False
+        for name, text in sorted(files.items()):
+            file, content = os.path.join(path, name), text.encode("utf-8")
+            if os.path.lexists(file) and read_own(path, name) == content:
+                continue
+            write(file, content, 0o600 if name == ENVIRONMENT else 0o640)
+            os.chown(file, ROOT, ROOT if name == ENVIRONMENT else self.gid)
+            changed = True
+        return changed
 
     def take_over(self, release):
         """Give what was built to root, after all that built it has ended: from then on nobody but root can change it.

@@ -50,7 +50,7 @@ options:
     description:
       - The system user that fetches and builds the releases, another one than O(user). It is made where it is missing; one that is
         there for anything else is refused. What runs as this user is ended before a release is staged and before it is taken over.
-      - Required with O(state=staged), O(state=owned) and O(state=sealed).
+      - Required with O(state=staged), O(state=configured), O(state=owned) and O(state=sealed).
     type: str
     version_added: 0.4.0
   app:
@@ -72,6 +72,7 @@ options:
   state:
     description:
       - V(staged), the folder of the release is there, its C(src) filled from O(directory), O(archive) or O(packed).
+      - V(configured), what root gives a staged release is in its folder, the files of O(files).
       - V(owned), what was built belongs to root. It can be tried out as the app's user.
       - V(sealed), V(owned), and the release is whole, its manifest written, and it is the one to go live next, which the link
         C(ROOT/staged) names.
@@ -80,7 +81,7 @@ options:
         M(gatehouse.webapp.health_restart) makes it so.
       - V(pruned), old releases are gone, but for the O(keep) newest, the live one and the one to go back to.
     type: str
-    choices: [staged, owned, sealed, chosen, live, pruned]
+    choices: [staged, configured, owned, sealed, chosen, live, pruned]
     default: staged
   id:
     description:
@@ -99,6 +100,13 @@ options:
   revision:
     description: What names the source when it comes from elsewhere, such as a commit or a checksum.
     type: str
+  files:
+    description:
+      - With O(state=configured), the files that root writes, each name with its text, such as C(env) and C(shop@.service).
+      - The file C(env) is root's alone, as it holds the app's environment; O(user) may read the others.
+    type: dict
+    default: {}
+    version_added: 0.4.0
   inputs:
     description:
       - All else that makes this release another one, such as the environment and the build commands. It is used for the
@@ -164,6 +172,16 @@ EXAMPLES = r"""
     directory: examples/chat/backend
     inputs: {python: "3.11"}
   register: staged
+
+- name: Give it its environment
+  gatehouse.webapp.release:
+    root: /srv/chat-api
+    user: chat-api
+    build_user: chat-api-build
+    state: configured
+    id: "{{ staged.id }}"
+    files: {env: "DATABASE_URL=\"{{ database_url }}\""}
+  when: not staged.whole
 
 - name: Seal it once it is built
   gatehouse.webapp.release:
@@ -239,11 +257,14 @@ ARGUMENTS = dict(
     app=dict(type="str"),
     folders=dict(type="list", elements="str", choices=["src", "venv"], default=["src"]),
     sandbox=dict(type="dict", default={}),
-    state=dict(type="str", choices=["staged", "owned", "sealed", "chosen", "live", "pruned"], default="staged"),
+    state=dict(
+        type="str", choices=["staged", "configured", "owned", "sealed", "chosen", "live", "pruned"], default="staged"
+    ),
     id=dict(type="str"),
     directory=dict(type="path"),
     archive=dict(type="path"),
     revision=dict(type="str"),
+    files=dict(type="dict", default={}, no_log=True),
     inputs=dict(type="dict", no_log=True),
     manifest=dict(type="dict", default={}),
     environment=dict(type="dict", no_log=True),
@@ -287,6 +308,8 @@ def carry_out(params, check_mode):
     found = {"id": name, "path": releases.path(name), "whole": releases.is_whole(name), "revision": params["revision"]}
     if check_mode:
         return dict(found, changed=not found["whole"])
+    if params["state"] == "configured":
+        return dict(found, changed=releases.configure(name, params["files"]))
     if params["state"] == "owned":
         return dict(found, changed=not found["whole"] and releases.take_over(name))
     if params["state"] in ("sealed", "chosen"):
@@ -337,7 +360,7 @@ def main():
         argument_spec=ARGUMENTS,
         required_if=[
             ("state", "live", ["entry"]),
-            *(("state", state, ["build_user"]) for state in ("staged", "owned", "sealed")),
+            *(("state", state, ["build_user"]) for state in ("staged", "configured", "owned", "sealed")),
         ],
         supports_check_mode=True,
     )

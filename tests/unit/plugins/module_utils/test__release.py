@@ -164,6 +164,41 @@ def test_what_root_wrote_keeps_its_mode_and_is_noted(releases):
         assert json.load(file) == {"env": hashlib.sha256(b"A=1").hexdigest()}
 
 
+@pytest.mark.parametrize(
+    "name", ["src", "venv", "manifest.json", "written.json", "../env", "src/env", ".env", "", "env\n"]
+)
+def test_a_file_that_is_not_root_s_to_write_is_refused(releases, name):
+    releases.stage("a")
+    with pytest.raises(GatehouseError) as caught:
+        releases.configure("a", {"shop@.service": "[Unit]\n", name: "x"})
+    assert caught.value.cause == "bad_input"
+    assert os.listdir(releases.path("a")) == ["src"]
+
+
+def test_what_root_gives_a_release_is_written_once_and_the_environment_is_root_s_alone(releases, owners):
+    files = {"env": 'KEY="value"\n', "shop@.service": "[Unit]\n"}
+    releases.stage("a")
+    assert releases.configure("a", files)
+    assert not releases.configure("a", files)
+    assert releases.configure("a", dict(files, env='KEY="other"\n'))
+    env, unit = (os.path.join(releases.path("a"), name) for name in files)
+    with open(env, encoding="utf-8") as file:
+        assert file.read() == 'KEY="other"\n'
+    assert [stat.S_IMODE(os.stat(path).st_mode) for path in (env, unit)] == [0o600, 0o640]
+    assert [owners[env], owners[unit]] == [(_release.ROOT, _release.ROOT), (_release.ROOT, GROUP)]
+
+
+@pytest.mark.parametrize("state", ["missing", "owned", "sealed"])
+def test_only_a_release_in_the_making_is_given_files(releases, state):
+    if state != "missing":
+        releases.stage("a")
+        releases.configure("a", {"env": ""})
+        releases.take_over("a") if state == "owned" else releases.seal("a", {})
+    with pytest.raises(GatehouseError) as caught:
+        releases.configure("a", {"env": "other"})
+    assert caught.value.hint == "state: staged, before state: configured"
+
+
 def test_links_that_leave_the_release_are_refused_and_nothing_behind_them_is_touched(releases, tmp_path):
     outside = tmp_path / "outside"
     outside.write_text("x")
