@@ -418,7 +418,7 @@ def test_a_revision_that_does_not_exist_is_refused(before):
     assert_whole(before)
 
 
-# Another strategy: the last, so that nothing has to be led back to the one that the tests before it have
+# Another strategy, and back
 
 
 @pytest.mark.usefixtures("before")
@@ -431,3 +431,5 @@ def test_one_at_a_time_in_place_the_others_serve():
     for port in BLUE:
         assert f"shop@{port}.service: out of the rotation" in timeline
     assert_whole("in-place-2")
+    assert deploy("side-by-side", arguments=["--skip-tags", "verify"]).status == 0
+    assert_whole("side-by-side")
