@@ -152,8 +152,10 @@ class Releases:
             file, content = os.path.join(path, name), text.encode("utf-8")
             if os.path.lexists(file) and read_own(path, name) == content:
                 continue
-            write(file, content, 0o600 if name == ENVIRONMENT else 0o640)
-            os.chown(file, ROOT, ROOT if name == ENVIRONMENT else self.gid)
+            if name == ENVIRONMENT:
+                self._write(file, content, 0o600, ROOT)
+            else:
+                self._write(file, content, 0o640)
             changed = True
         return changed
 
@@ -176,7 +178,7 @@ class Releases:
             for name in sorted(os.listdir(path))
             if name not in BUILT
         }
-        self._write(os.path.join(path, WRITTEN), written, 0o600)
+        self._write(os.path.join(path, WRITTEN), _as_json(written), 0o600)
         return True
 
     def seal(self, release, manifest, environment=None, served=None):
@@ -197,12 +199,13 @@ class Releases:
             env=self._digests(environment or {}),
             dependencies=installed_packages(path),
         )
-        self._write(os.path.join(path, MANIFEST), manifest, 0o640)
+        self._write(os.path.join(path, MANIFEST), _as_json(manifest), 0o640)
         return True
 
-    def _write(self, path, content, mode):
-        write(path, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode("utf-8"), mode)
-        os.chown(path, ROOT, self.gid)
+    def _write(self, path, content, mode, group=None):
+        """A file of root's, and of the group of the user that runs the app unless another one is given."""
+        write(path, content, mode)
+        os.chown(path, ROOT, self.gid if group is None else group)
 
     def choose(self, release):
         """Make a whole release the one to go live next. Returns whether it was another one."""
@@ -304,6 +307,10 @@ class Releases:
             if self.is_whole(name)
         ]
         return sorted(found, key=lambda release: release.get("sealed", 0), reverse=True)
+
+
+def _as_json(content):
+    return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode("utf-8")
 
 
 def compare(old, new):

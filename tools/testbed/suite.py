@@ -136,8 +136,8 @@ def sanity_job():
         bootstrap = home / ".ansible" / "test" / "cache"
         bootstrap.mkdir(parents=True, exist_ok=True)
         known = {**os.environ, **toolchain.index_settings()}
-        settings = {name: value for name, value in known.items() if name.startswith(("UV_", "SSL_")) or name == "PATH"}
-        (bootstrap / "get_pip_24_2.py").write_text(PIP_BOOTSTRAP.format(uv=toolchain.find_uv(), environment=settings))
+        of_uv = {name: value for name, value in known.items() if name.startswith(("UV_", "SSL_")) or name == "PATH"}
+        (bootstrap / "get_pip_24_2.py").write_text(PIP_BOOTSTRAP.format(uv=toolchain.find_uv(), environment=of_uv))
 
     version = steps.output(
         [paths.VENV / "bin" / "python", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]

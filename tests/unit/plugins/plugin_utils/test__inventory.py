@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from shop import APP, SITE, model
 
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _inventory
-from ansible_collections.gatehouse.webapp.plugins.plugin_utils._model import resolve
 
 ROOT = Path(__file__).parents[4]
 ROLES = sorted(path for path in (ROOT / "roles").iterdir() if path.is_dir())
@@ -16,16 +16,6 @@ KNOWN = [
     for role in ROLES
     for name in yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
 ]
-APP = {
-    "name": "shop",
-    "runtime": "uvicorn",
-    "source": {"directory": "src"},
-    "uvicorn": {"target": "a:b"},
-    "port": 8000,
-    "instances": 2,
-    "health": {"path": "/health"},
-}
-SITE = {"name": "shop", "server_names": ["shop.example.com"], "routes": [{"path": "/", "app": "shop"}]}
 
 
 def test_every_variable_that_roles_and_playbooks_read_is_known():
@@ -152,10 +142,6 @@ def test_a_tag_is_told_with_the_nearest_or_with_all():
         "--tags x: nothing has this tag. Tags: activate, ufw, verify"
     ]
     assert _inventory.unknown_tags(["x"], [], {"always"})[0] == ["--tags x: nothing has this tag. There are no tags"]
-
-
-def model(apps=(APP,), sites=(SITE,)):
-    return resolve(list(apps), list(sites))
 
 
 @pytest.mark.parametrize(

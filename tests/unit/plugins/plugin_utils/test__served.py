@@ -4,26 +4,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from shop import APP, SITE, model
 
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _served
-from ansible_collections.gatehouse.webapp.plugins.plugin_utils._model import resolve
 
 ROOT = Path(__file__).parents[4]
-APP = {
-    "name": "shop",
-    "runtime": "uvicorn",
-    "source": {"directory": "src"},
-    "uvicorn": {"target": "a:b"},
-    "port": 8000,
-    "instances": 2,
-    "health": {"path": "/health"},
-}
-SITE = {"name": "shop", "server_names": ["shop.example.com"], "routes": [{"path": "/", "app": "shop"}]}
 SERVES = {"apps": {"shop": [8000, 8001]}, "names": ["shop.example.com"], "ports": [80], "firewall": True}
-
-
-def model(apps=(APP,), sites=(SITE,)):
-    return resolve(list(apps), list(sites))
 
 
 @pytest.mark.parametrize(
