@@ -16,7 +16,7 @@ from ansible.utils.collection_loader._collection_finder import _get_collection_p
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.modules.preflight_inventory import ARGUMENTS
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _inventory, _served
-from ansible_collections.gatehouse.webapp.plugins.plugin_utils._chosen import choose
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils._chosen import choose, names_given
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._model import resolve
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._reading import plain
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._timeline import SPECIAL_TAGS
@@ -51,19 +51,40 @@ class ActionModule(ActionBase):
         apps = self._value(options["apps"], task_vars)
         model = resolve(apps, self._value(options["sites"], task_vars), directory=os.getcwd())
         chosen = [app["name"] for app in choose(model["apps"], options["only"])]
-        if not model["apps"] and not model["sites"] and not options["empty"]:
+        removes = self._removes(options)
+        if not model["apps"] and not model["sites"] and not options["empty"] and not removes:
             raise _inventory.empty(name, task_vars, task_vars.get("group_names", []))
+        found = {}
         if options["stages"]:
             seen = self._execute_module(module_args=options, task_vars=task_vars)
             if "serves" not in seen:
                 return seen
-            warnings += self._compare(name, model, chosen, seen, options, (run, skip))
+            names = [app["name"] for app in model["apps"]]
+            orphans = _served.orphans(names, seen["remains"])
+            error = _served.not_removable(name, removes, names, seen["led"])
+            if error:
+                raise error
+            found = {"known": sorted(seen["remains"]), "orphans": orphans["names"], "removes": removes}
+            if orphans["told"] and not removes:
+                warnings.append("%s To remove it: %s" % (orphans["told"], orphans["command"]))
+            if not {"remove", "read"}.issuperset(options["stages"]):
+                warnings += self._compare(name, model, chosen, seen, options, (run, skip))
         return {
+            **found,
             "changed": False,
             "msg": _inventory.summary(model),
             "warnings": ["%s: %s" % (name, sentence) for sentence in warnings],
             "_ansible_verbose_always": True,
         }
+
+    def _removes(self, options):
+        """The names of the apps that a removal is about; an error where it has none."""
+        if "remove" not in options["stages"]:
+            return []
+        removes = names_given(options["remove"], "webapp_remove")
+        if not removes:
+            raise _inventory.names_nothing()
+        return removes
 
     def _names(self, task_vars):
         """[warning] about the names of variables; an error lists those that can't be meant."""

@@ -48,6 +48,7 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._probes import (
 from ansible_collections.gatehouse.webapp.plugins.module_utils._processes import users
 from ansible_collections.gatehouse.webapp.plugins.module_utils._reachability import look
 from ansible_collections.gatehouse.webapp.plugins.module_utils._redact import is_secret_name, redact
+from ansible_collections.gatehouse.webapp.plugins.module_utils._remains import Host as Remains
 from ansible_collections.gatehouse.webapp.plugins.module_utils._services import (
     PROPERTIES,
     Masker,
@@ -165,6 +166,7 @@ class Witness:
             "monitor": (ONE, self.monitor),
             "pm2": (SOON, self.pm2),
             "ufw": (ONE, self.ufw),
+            "remains": (SOON, Remains().find),
         }
         if self.sites:
             asked["nginx"] = (SEVERAL, self.nginx)

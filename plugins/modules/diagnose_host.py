@@ -152,6 +152,21 @@ chain:
         told:
           description: What was seen there.
           type: str
+orphans:
+  description: What the host has of apps that the model does not have. It is no cause of anything.
+  returned: success
+  type: dict
+  contains:
+    names:
+      description: The apps, also those of which only data is there.
+      type: list
+      elements: str
+    told:
+      description: What there is, as a sentence. Empty where there is only data.
+      type: str
+    command:
+      description: What to type to remove it. Empty where there is only data.
+      type: str
 evidence:
   description: All that was gathered. docs/diagnosis.md describes its schema.
   returned: success

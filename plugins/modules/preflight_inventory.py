@@ -15,7 +15,8 @@ description:
   - Variables of the roles, whose prefixes others use too, are only warned of, and only when they are one or two letters from a known one.
   - Where the run is to change the host (O(stages)), it also looks at what the host serves now. It refuses a model that has none of it,
     and a run that takes an app to other ports without what leads to it, or the other way round. Of a rollback it refuses one that
-    does not name its apps where there are several, and one of which an app has no release to go back to.
+    does not name its apps where there are several, and one of which an app has no release to go back to. Of a removal it refuses one
+    of an app that the model has, or that nginx still leads to.
   - Tells all that is wrong with names at once. Changes nothing, so it runs in check mode too.
 options:
   apps:
@@ -36,10 +37,12 @@ options:
     description: The apps that the run is about, by name, as a list or a text that parts them by commas. Empty, all of them.
     type: raw
   stages:
-    description: The stages of the playbook that change what the host serves. Empty, it only reads, and the host is not asked.
+    description:
+      - What the playbook does to the host, for which the host is asked what it has. V(read) changes nothing, and tells of apps that the
+        host has and the model does not. Empty, the host is not asked.
     type: list
     elements: str
-    choices: [activate, nginx_proxy, ufw, rollback]
+    choices: [activate, nginx_proxy, ufw, rollback, remove, read]
     default: []
   release:
     description: The release that a rollback goes back to. Without it, that is the one that was live before the present one.
@@ -48,6 +51,9 @@ options:
     description: Whether a model may have none of what the host serves.
     type: bool
     default: false
+  remove:
+    description: With O(stages=remove), the apps to remove, by name, as a list or a text that parts them by commas.
+    type: raw
 extends_documentation_fragment:
   - gatehouse.webapp.gate.promises
 seealso:
@@ -72,9 +78,25 @@ msg:
   description: What the model has, or what is wrong.
   returned: always
   type: str
+known:
+  description: The apps that the host has anything of.
+  returned: when the host was asked
+  type: list
+  elements: str
+orphans:
+  description: Those of them that the model does not have.
+  returned: when the host was asked
+  type: list
+  elements: str
+removes:
+  description: The apps to remove.
+  returned: with O(stages=remove)
+  type: list
+  elements: str
 cause:
   description:
-    - V(bad_input), V(bad_model), V(empty_model), V(no_release), V(nothing_left), V(port_changed), V(undefined) or V(unknown_variable).
+    - V(bad_input), V(bad_model), V(empty_model), V(in_use), V(no_release), V(nothing_left), V(port_changed), V(undefined) or
+      V(unknown_variable).
   returned: on failure
   type: str
 hint:
@@ -86,16 +108,20 @@ hint:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
+from ansible_collections.gatehouse.webapp.plugins.module_utils._remains import Host, led_to
 from ansible_collections.gatehouse.webapp.plugins.module_utils._serves import look, targets
+
+STAGES = ["activate", "nginx_proxy", "ufw", "rollback", "remove", "read"]
 
 ARGUMENTS = dict(
     apps=dict(type="str", default="webapp_apps"),
     sites=dict(type="str", default="webapp_sites"),
     services=dict(type="bool", default=True),
     only=dict(type="raw"),
-    stages=dict(type="list", elements="str", choices=["activate", "nginx_proxy", "ufw", "rollback"], default=[]),
+    stages=dict(type="list", elements="str", choices=STAGES, default=[]),
     release=dict(type="str"),
     empty=dict(type="bool", default=False),
+    remove=dict(type="raw"),
 )
 
 
@@ -105,7 +131,8 @@ def main():
     try:
         # Every manifest on the host is read for these.
         back = targets(module.params["release"]) if "rollback" in module.params["stages"] else {}
-        found = {"serves": look(), "targets": back}
+        remains = Host().find()
+        found = {"serves": look(), "targets": back, "remains": remains, "led": led_to(remains)}
     except GatehouseError as error:
         module.fail_json(**error.result())
     module.exit_json(changed=False, **found)

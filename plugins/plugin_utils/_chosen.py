@@ -10,23 +10,24 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import Ga
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._asked import taken_route
 
 
-def names_given(value):
-    """The names in a list, or in a text that parts them by commas."""
+def names_given(value, variable="webapp_only"):
+    """The names in a list, or in a text that parts them by commas. variable: where they are written."""
     if value is None:
         return []
     if isinstance(value, str) and not value.strip(" ,"):
         # As of a shell's variable that is not set. All apps are what nobody has asked for.
         raise GatehouseError(
-            "webapp_only is empty",
+            "%s is empty" % variable,
             "bad_input",
-            "name apps (-e webapp_only=shop,chat-api), or leave it out for all of them",
+            "name apps (-e %s=shop,chat-api)%s"
+            % (variable, ", or leave it out for all of them" if variable == "webapp_only" else ""),
         )
     items = value.split(",") if isinstance(value, str) else value
     if not isinstance(items, (list, tuple)) or not all(isinstance(item, str) for item in items):
         raise GatehouseError(
-            "webapp_only is neither a list of names nor a text with commas",
+            "%s is neither a list of names nor a text with commas" % variable,
             "bad_input",
-            "-e webapp_only=shop,chat-api",
+            "-e %s=shop,chat-api" % variable,
         )
     return list(dict.fromkeys(name for name in (item.strip() for item in items) if name))
 

@@ -17,12 +17,13 @@ from ansible_collections.gatehouse.webapp.plugins.plugin_utils._timeline import 
 VARIABLES = (
     "webapp_apps", "webapp_sites", "webapp_hosts", "webapp_proxies", "webapp_only", "webapp_serial", "webapp_node_version",
     "webapp_node_checksum", "webapp_release", "webapp_between", "webapp_version", "webapp_break_lock", "webapp_empty",
+    "webapp_remove", "webapp_remove_data",
 )  # fmt: skip
 # Those that the playbooks work out themselves, for each host.
 WORKED_OUT = ("webapp_here", "webapp_proxy_here")
 # Those by which a play chooses its hosts, before there is a host whose variables could be read.
 OF_PLAYS = {"webapp_hosts": "webapp", "webapp_proxies": "proxies", "webapp_serial": "1"}
-SWITCHES = ("webapp_break_lock", "webapp_empty")
+SWITCHES = ("webapp_break_lock", "webapp_empty", "webapp_remove_data")
 PREFIX = "webapp_"
 # How many letters may be wrong in a name that is taken for another.
 LETTERS = 2
@@ -115,6 +116,16 @@ def not_of_a_deploy():
         "webapp_release is for a rollback, and this is a deploy of what the sources have. Nothing was touched.",
         "bad_input",
         "ansible-playbook -i INVENTORY gatehouse.webapp.rollback -e webapp_release=ID",
+    )
+
+
+def names_nothing():
+    """The GatehouseError about a removal that does not say of what."""
+    return GatehouseError(
+        "webapp_remove names no app to remove. Nothing was touched.",
+        "bad_input",
+        "-e webapp_remove=shop-old   # %s tells which apps hosts have and the model does not"
+        % "ansible-playbook -i INVENTORY gatehouse.webapp.history",
     )
 
 

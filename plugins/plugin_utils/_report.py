@@ -59,6 +59,8 @@ def lines(found):
         told += ["   mend it: %s" % cause["mend"]]
     if not found["causes"]:
         told += ["", "Nothing is wrong."]
+    if found["orphans"]["told"]:
+        told += ["the host %s" % found["orphans"]["told"], "   remove it: %s" % found["orphans"]["command"]]
     missing = found["evidence"]["unanswered"]
     told += ["not answered: %s (%s)" % item for item in sorted(missing.items())]
     return [printable(line)[:WIDEST].rstrip() for line in told]
@@ -70,8 +72,8 @@ def printable(text):
 
 
 def document(hosts):
-    """What programs read: {schema, hosts: {name: {ok, causes, chain, evidence}}}. A host that could not be asked is null."""
-    keys = ("ok", "causes", "chain", "evidence")
+    """What programs read: {schema, hosts: {name: {ok, causes, chain, orphans, evidence}}}. A host that could not be asked is null."""
+    keys = ("ok", "causes", "chain", "orphans", "evidence")
     return {"schema": 1, "hosts": {name: found and {key: found[key] for key in keys} for name, found in hosts.items()}}
 
 
@@ -119,16 +121,23 @@ def _host(name, found):
     unanswered = "".join(
         "<li><code>%s</code>: %s</li>" % (_text(key), _text(why)) for key, why in sorted(missing.items())
     )
-    return '<section class="host"><h2>%s <span class="badge %s">%s</span></h2>%s%s%s</section>' % (
+    return '<section class="host"><h2>%s <span class="badge %s">%s</span></h2>%s%s%s%s</section>' % (
         _text(name),
         _text(worst),
         _text(word),
         causes or '<p class="well">No cause was found: every link that could be judged holds.</p>',
         "".join(_way(way) for way in found["chain"]),
+        _orphans(found["orphans"]),
         "<details><summary>Questions without an answer</summary><ul>%s</ul></details>" % unanswered
         if unanswered
         else "",
     )
+
+
+def _orphans(orphans):
+    if not orphans["told"]:
+        return ""
+    return "<p>The host %s</p>%s" % (_text(orphans["told"]), _command("Remove it", orphans["command"]))
 
 
 def _cause(number, cause):

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 
+DEPLOY = "ansible-playbook -i INVENTORY gatehouse.webapp.site"
+REMOVE = "ansible-playbook -i INVENTORY gatehouse.webapp.remove -e webapp_remove=%s"
+
 # The tags of those stages that change what a host serves.
 STAGES = {
     "activate": ("activate", "uvicorn_app", "pm2_app", "static_app"),
@@ -48,9 +51,49 @@ def left_out(name, apps, sites, serves):
     warnings = []
     if unanswered:
         warnings.append("answers for %s now, and no site of the model does" % _some(unanswered))
-    if gone:
-        warnings.append("runs %s now, which the model does not have: it is left as it is" % _some(gone))
     return None, warnings
+
+
+def orphans(apps, remains):
+    """{names, told, command} of the apps that a host has something of and the model does not have.
+
+    Of data that was kept on purpose nothing is told, so told and command are empty where there is nothing else.
+    apps: the names of the model's.   remains: as module_utils/_remains.py finds it.
+    """
+    found = {name: one for name, one in remains.items() if name not in apps}
+    things = {name: one["units"] + one["files"] for name, one in found.items() if one["units"] or one["files"]}
+    told = "has %s, which the model does not have: %s. It is left as it is." % (
+        _some(sorted(things)),
+        _some([thing for name in sorted(things) for thing in things[name]]),
+    )
+    return {
+        "names": sorted(found),
+        "told": told if things else "",
+        "command": REMOVE % ",".join(sorted(things)) if things else "",
+    }
+
+
+def not_removable(name, names, apps, led):
+    """The GatehouseError about a removal of apps that the model has, or that nginx leads to; None where all can go.
+
+    names: those to remove.   apps: the names of the model's.   led: those of the host's that nginx leads to.
+    """
+    kept = [one for one in names if one in apps]
+    if kept:
+        return GatehouseError(
+            "%s: the model has %s. Nothing was touched." % (name, ", ".join(kept)),
+            "in_use",
+            "take it out of webapp_apps and webapp_sites, then: %s; or name with --limit the hosts whose model does not have it"
+            % DEPLOY,
+        )
+    still = [one for one in names if one in led]
+    if still:
+        return GatehouseError(
+            "%s: nginx still leads requests to %s. Nothing was touched." % (name, ", ".join(still)),
+            "in_use",
+            "%s   # writes nginx's configuration without it" % DEPLOY,
+        )
+    return None
 
 
 def moved(apps, serves):

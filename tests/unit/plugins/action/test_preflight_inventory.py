@@ -29,6 +29,11 @@ OPTIONS = {
     "stages": [],
     "release": None,
     "empty": False,
+    "remove": None,
+}
+REMAINS = {
+    "shop": {"ports": [8000], "units": ["shop@8000.service"], "files": ["/srv/shop"], "users": ["shop"], "data": []},
+    "old": {"ports": [9000], "units": ["old@9000.service"], "files": ["/srv/old"], "users": ["old"], "data": []},
 }
 
 
@@ -59,8 +64,15 @@ class Action(preflight_inventory.ActionModule):
     def __init__(self, seen=None, of_play=None, **options):
         self.options = {**OPTIONS, **options}
         self.seen = (
-            {"serves": SERVES, "targets": {"shop": {"target": "one", "releases": ["two", "one"]}}}
+            {
+                "serves": SERVES,
+                "targets": {"shop": {"target": "one", "releases": ["two", "one"]}},
+                "remains": {"shop": REMAINS["shop"]},
+                "led": ["shop"],
+            }
             if seen is None
+            else {"remains": {}, "led": [], **seen}
+            if "serves" in seen
             else seen
         )
         self._task = Task(Manager(**(of_play or {})))
@@ -307,3 +319,53 @@ def test_a_tag_that_nothing_has_is_refused(playbook):
 def test_a_far_tag_beside_one_that_there_is_is_a_warning(playbook):
     result = run(Action(), ansible_run_tags=["greet", "databases"])
     assert result["warnings"] == ["app1: --tags databases: nothing has this tag. Tags: greet, leave, whole"]
+
+
+ORPHAN = "app1: has old, which the model does not have: old@9000.service, /srv/old. It is left as it is. To remove it: "
+
+
+@pytest.mark.parametrize("stages", [["read"], ["activate", "nginx_proxy", "ufw"], ["rollback"]])
+def test_an_app_that_the_model_does_not_have_is_told_with_what_removes_it(stages):
+    targets = {"shop": {"target": "one", "releases": ["two", "one"]}}
+    action = Action({"serves": SERVES, "targets": targets, "remains": REMAINS, "led": ["shop"]}, stages=stages)
+    result = run(action)
+    command = "ansible-playbook -i INVENTORY gatehouse.webapp.remove -e webapp_remove=old"
+    assert result["warnings"] == [ORPHAN + command]
+    assert (result["known"], result["orphans"]) == (["old", "shop"], ["old"])
+
+
+def test_where_a_run_only_reads_what_the_host_serves_is_no_error():
+    result = run(Action({"serves": {**SERVES, "names": ["other.example.com"]}}, stages=["read"]))
+    assert "failed" not in result
+
+
+def removal(remove, led=()):
+    seen = {"serves": SERVES, "targets": {}, "remains": REMAINS, "led": led}
+    return Action(seen, stages=["remove"], remove=remove)
+
+
+@pytest.mark.parametrize("remove", ["old", ["old"], " old ,"])
+def test_an_app_that_the_model_does_not_have_can_go(remove):
+    result = run(removal(remove))
+    assert (result["removes"], result["warnings"]) == (["old"], [])
+
+
+def test_the_last_app_can_go_too():
+    assert run(removal("shop"), webapp_apps=[], webapp_sites=[])["removes"] == ["shop"]
+
+
+@pytest.mark.parametrize(
+    ("remove", "led", "cause", "words"),
+    [
+        (None, [], "bad_input", "webapp_remove names no app"),
+        ([], [], "bad_input", "webapp_remove names no app"),
+        (" ", [], "bad_input", "webapp_remove is empty"),
+        ({"old": 1}, [], "bad_input", "webapp_remove is neither a list"),
+        ("old,shop", [], "in_use", "app1: the model has shop."),
+        ("old", ["old"], "in_use", "app1: nginx still leads requests to old."),
+    ],
+)
+def test_what_can_not_go_is_refused(remove, led, cause, words):
+    found, message = refused(removal(remove, led))
+    assert found == cause
+    assert message.startswith(words)

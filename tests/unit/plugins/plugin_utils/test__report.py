@@ -15,11 +15,14 @@ RECORDED = Path(__file__).parent / "recorded_faults"
 HEALTHY = json.loads((RECORDED / "healthy.json").read_text())
 
 
+NONE = {"names": [], "told": "", "command": ""}
+
+
 def found(fault=None):
     evidence = dict(HEALTHY["evidence"])
     if fault:
         evidence.update(json.loads((RECORDED / f"{fault}.json").read_text())["evidence"])
-    return dict(diagnose(HEALTHY["asked"], evidence), evidence=evidence)
+    return dict(diagnose(HEALTHY["asked"], evidence), evidence=evidence, orphans=dict(NONE))
 
 
 class Page(HTMLParser):
@@ -46,7 +49,14 @@ def hostile(text):
         "message": text, "evidence": [text], "show": text, "mend": text, "consequences": [{"message": text}],
     }  # fmt: skip
     way = {"site": text, "app": text, "links": [{"link": "health", "state": "broken", "told": text}]}
-    return {"ok": False, "causes": [cause], "chain": [way], "evidence": {"unanswered": {text: text}}}
+    orphans = {"names": [text], "told": text, "command": text}
+    return {
+        "ok": False,
+        "causes": [cause],
+        "chain": [way],
+        "orphans": orphans,
+        "evidence": {"unanswered": {text: text}},
+    }
 
 
 @given(
@@ -101,6 +111,19 @@ def test_lines_walk_the_chain_and_tell_the_cause():
     assert "Nothing is wrong." in lines(found())
 
 
+def test_what_the_model_does_not_have_is_told_and_is_no_cause():
+    state = dict(found(), orphans={"names": ["old"], "told": "has old. It is left as it is.", "command": "remove old"})
+    told = lines(state)
+    assert told[told.index("Nothing is wrong.") + 1 :] == [
+        "the host has old. It is left as it is.",
+        "   remove it: remove old",
+    ]
+    shown = Page(page({"a": state}, 0)).text
+    assert "The host has old. It is left as it is." in shown
+    assert "remove old" in shown
+    assert "The host is well." in shown
+
+
 def test_lines_tell_what_was_not_answered():
     state = found()
     state["evidence"] = dict(state["evidence"], unanswered={"clock": "no answer in time"})
@@ -112,4 +135,4 @@ def test_the_document_is_json_and_names_its_schema(fault):
     told = json.loads(json.dumps(document({"a": found(fault), "b": None})))
     assert told["schema"] == 1
     assert told["hosts"]["b"] is None
-    assert set(told["hosts"]["a"]) == {"ok", "causes", "chain", "evidence"}
+    assert set(told["hosts"]["a"]) == {"ok", "causes", "chain", "orphans", "evidence"}

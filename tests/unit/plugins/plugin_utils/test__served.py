@@ -68,7 +68,6 @@ def test_some_of_what_is_served_is_told():
     assert error is None
     assert warnings == [
         "answers for old.example.com now, and no site of the model does",
-        "runs old now, which the model does not have: it is left as it is",
     ]
 
 
@@ -203,3 +202,23 @@ def test_nginx_is_not_led_to_ports_that_stay_closed(opened, serves, configures, 
             "nginx would answer on port 8080, which this run does not open in UFW, and no longer on port 80"
             in error.message
         )
+
+
+def there(units=(), files=(), data=()):
+    return {"ports": [], "units": list(units), "files": list(files), "users": [], "data": list(data)}
+
+
+def test_orphans_are_told_together_and_kept_data_is_not():
+    remains = {
+        "shop": there(["shop@8000.service"], ["/srv/shop"]),
+        "old": there(["old@9000.service", "old@9001.service"], ["/srv/old"]),
+        "web": there(files=["/srv/web"]),
+        "kept": there(data=["/var/lib/kept"]),
+    }
+    assert _served.orphans(["shop"], remains) == {
+        "names": ["kept", "old", "web"],
+        "told": "has old, web, which the model does not have: old@9000.service, old@9001.service, /srv/old and 1 more."
+        " It is left as it is.",
+        "command": "ansible-playbook -i INVENTORY gatehouse.webapp.remove -e webapp_remove=old,web",
+    }
+    assert _served.orphans(["shop", "old", "web"], remains) == {"names": ["kept"], "told": "", "command": ""}
