@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._activation import point
@@ -38,21 +39,30 @@ class Switch:
 
     def run(self):
         """Make the release the live one, or leave the former one where it was."""
-        served = self._ask and self._ask(ONE_QUESTION)
-        recorded = self.activation.record({}, [])
         live = self.activation.live()
+        leads_here = self._leads_here(live)
+        recorded = self.activation.record({}, [])
         if live:  # open pages go on asking for its scripts
             point(os.path.join(os.path.dirname(self.activation.link), FORMER), live)
         before = self.activation.flip()
         try:
-            # Without a good answer before, there is no telling what one after would show: nginx may not be set up yet.
-            if served and served.ok:
+            if leads_here:
                 self._see_page()
         except (GatehouseError, OSError):
             self.activation.flip_back(before)
             if recorded:
                 self.activation.forget()
             raise
+
+    def _leads_here(self, live):
+        """Whether the proxy serves the live release. Where it does not, there is no telling what an answer after the switch would show:
+        nginx may not be set up yet, or lead to another app until this deploy writes its configuration."""
+        if not live or not self._ask:
+            return False
+        served = self._ask(ONE_QUESTION)
+        with contextlib.suppress(OSError), open(os.path.join(live, self.entry), "rb") as file:
+            return served.ok and served.body.strip() == file.read().decode("utf-8", "replace").strip()
+        return False
 
     def _page(self):
         path = os.path.join(self.activation.target, self.entry)

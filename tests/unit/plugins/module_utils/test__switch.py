@@ -67,6 +67,14 @@ def test_the_first_release_goes_live_before_there_is_a_proxy(srv):
     assert live(srv) == "one"
 
 
+@pytest.mark.parametrize("names", [["one"], ["one", "two"]])
+def test_where_the_proxy_leads_to_another_app_until_it_is_configured_nothing_is_asked_of_it(srv, names):
+    answer = Answer(True, None, "answered 200", 0.001, 200, {}, "<p>another app</p>")
+    for name in names:
+        switch(srv, name, lambda _timeout: answer).run()
+    assert live(srv) == names[-1]
+
+
 def test_a_switch_that_the_proxy_does_not_follow_is_taken_back(srv):
     proxy = Proxy(srv, stuck=True)
     switch(srv, "one", proxy).run()
