@@ -14,6 +14,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.collection_loader._collection_finder import _get_collection_playbook_path
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
+from ansible_collections.gatehouse.webapp.plugins.module_utils._remains import APP
 from ansible_collections.gatehouse.webapp.plugins.modules.preflight_inventory import ARGUMENTS
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _inventory, _served
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._chosen import choose, names_given
@@ -60,15 +61,20 @@ class ActionModule(ActionBase):
             if "serves" not in seen:
                 return seen
             names = [app["name"] for app in model["apps"]]
-            orphans = _served.orphans(names, seen["remains"])
-            error = _served.not_removable(name, removes, names, seen["led"])
+            former = [app["renamed_from"] for app in model["apps"] if app["renamed_from"]]
+            orphans = _served.orphans(names + former, seen["remains"])
+            # A deploy leads nginx elsewhere before it removes.
+            led = seen["led"] if "remove" in options["stages"] else []
+            error = _served.not_removable(name, removes, names, led, former, options["remove_data"])
             if error:
                 raise error
-            found = {"known": sorted(seen["remains"]), "orphans": orphans["names"], "removes": removes}
-            if orphans["told"] and not removes:
-                warnings.append("%s To remove it: %s" % (orphans["told"], orphans["command"]))
+            near = _inventory.nearly(removes, seen["remains"])
+            found = {"known": sorted(seen["remains"]), "orphans": orphans["names"], "removes": removes, "near": near}
+            untold = _served.orphans(names + former + removes, seen["remains"])
+            if untold["told"] and "remove" not in options["stages"]:
+                warnings.append("%s To remove it: %s" % (untold["told"], untold["command"]))
             if not {"remove", "read"}.issuperset(options["stages"]):
-                warnings += self._compare(name, model, chosen, seen, options, (run, skip))
+                warnings += self._compare(name, model, chosen, seen, options, (run, skip), removes)
         return {
             **found,
             "changed": False,
@@ -78,12 +84,15 @@ class ActionModule(ActionBase):
         }
 
     def _removes(self, options):
-        """The names of the apps that a removal is about; an error where it has none."""
-        if "remove" not in options["stages"]:
+        """The names of the apps that a removal, or a deploy, is to remove; an error where a removal has none."""
+        if not {"remove", "activate"} & set(options["stages"]):
             return []
         removes = names_given(options["remove"], "webapp_remove")
-        if not removes:
+        if not removes and "remove" in options["stages"]:
             raise _inventory.names_nothing()
+        wrong = [name for name in removes if not APP.match(name)]
+        if wrong:
+            raise _inventory.no_name(wrong)
         return removes
 
     def _names(self, task_vars):
@@ -128,15 +137,17 @@ class ActionModule(ActionBase):
         except AnsibleUndefinedVariable as error:
             raise _inventory.undefined(name, task_vars["inventory_hostname"], _innermost(error)) from None
 
-    def _compare(self, name, model, chosen, seen, options, tags):
+    def _compare(self, name, model, chosen, seen, options, tags, removes):
         """[warning] about what the host serves now; an error where this run would take it down, or a rollback would stop half-way."""
         serves, stages = seen["serves"], options["stages"]
         services = [app for app in model["apps"] if options["services"] and app["root"]]
         runs = {stage: stage in stages and _served.is_to_run(stage, *tags) for stage in _served.STAGES}
-        error, warnings = _served.left_out(name, services, model["sites"], serves)
+        activates, other_name = runs["activate"] or "rollback" in stages, None
+        if runs["activate"]:
+            other_name = _served.renamed(name, services, chosen, seen["remains"], removes)
+        error, warnings = _served.left_out(name, services, model["sites"], serves, removes, other_name)
         if options["empty"]:
-            error = None
-        activates = runs["activate"] or "rollback" in stages
+            error = other_name
         error = error or _served.half_moved(name, services, chosen, serves, activates, runs["nginx_proxy"])
         opened = [one["port"] for one in model["opened_ports"] if one["proto"] == "tcp"]
         half, more = _served.half_opened(name, opened, serves, runs["nginx_proxy"], runs["ufw"])

@@ -51,7 +51,8 @@ class Accounts:
 
     def runner(self, name, app, home):
         """The (uid, gid) of the user that runs an app, which is made where it is missing."""
-        return self._own(name, app, RUNS % app, home)
+        # Its own name: of an app that has another one now, it is still the former.
+        return self._own(name, app, RUNS % name, home)
 
     def builder(self, name, app):
         """The (uid, gid) of the user that builds an app, which is made where it is missing."""

@@ -200,16 +200,23 @@ class BuildUnit:
 
 
 class AppUnit(BuildUnit):
-    """app: its name.   user: the app's.   sandbox: {directive: value} of the app's unit."""
+    """app: its name.   user: the app's.   sandbox: {directive: value} of the app's unit.
+
+    state: the folder of its data below /var/lib, where that has another name.
+    """
 
     NAME = "gatehouse-run-%s.service"
     DESCRIPTION = "A step of a deploy of %s, as the app"
+
+    def __init__(self, app, user, sandbox, *options, state=None):
+        super().__init__(app, user, sandbox, *options)
+        self._state = state or app
 
     def confinement(self):
         """The app's own sandbox, folder and network. Its limits are for what serves: a migration may need more."""
         return [
             *self._sandbox.items(),
-            ("StateDirectory", self._app),
+            ("StateDirectory", self._state),
             ("StateDirectoryMode", "0750"),
             ("LimitNOFILE", LIMITS["LimitNOFILE"]),
             # It is told to end; what it leaves behind is killed at once.

@@ -84,6 +84,6 @@ def refusal(app, held, now):
             ", release %s" % held["release"] if held["release"] else "",
         ),
         cause="locked",
-        hint="wait for it; or, when you know that it has ended: ansible-playbook site.yml -e webapp_break_lock=true",
+        hint="wait for it; or, when you know that it has ended, type the same command again with: -e webapp_break_lock=true",
         holder=dict(held, release=held["release"]),
     )

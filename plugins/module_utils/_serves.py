@@ -27,13 +27,13 @@ def look(apps=APPS, units=UNITS, sites=SITES, nginx=NGINX, ufw=CONF_FILE):
         "apps": {name: _ports(name, units) for name in _live(apps)},
         "names": names,
         "ports": ports,
-        "firewall": is_enabled(_read(ufw)),
+        "firewall": is_enabled(read(ufw)),
     }
 
 
 def outward(sites=SITES, nginx=NGINX):
     """([server name], [port]) of the sites that nginx serves to others; empty where it was stopped for good."""
-    found = _nginx_blocks.outward(_read(sites)) if any(map(os.path.lexists, nginx)) else []
+    found = _nginx_blocks.outward(read(sites)) if any(map(os.path.lexists, nginx)) else []
     names = {name for names, _ports in found for name in names}
     ports = {port for _names, ports in found for port in ports}
     return sorted(names), sorted(ports)
@@ -69,7 +69,8 @@ def _ports(name, units):
     return sorted(int(match.group(1)) for match in found if match)
 
 
-def _read(path):
+def read(path):
+    """The text of a file; empty where it can't be read."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()

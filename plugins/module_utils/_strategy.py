@@ -11,11 +11,12 @@ from ansible_collections.gatehouse.webapp.plugins.module_utils._gated import Ser
 from ansible_collections.gatehouse.webapp.plugins.module_utils._restart import GatedRestart
 
 
-def choose(strategy, blue, green, rotation, proxy, gate, own_gate=False, activation=None, **options):
+def choose(strategy, blue, green, rotation, proxy, gate, own_gate=False, activation=None, instead_of=None, **options):
     """The story to be told: a GatedRestart or a BlueGreen.
 
     blue, green: the app's two sets of instances, lists of Service; green is empty for the strategy `restart`.
     rotation: a Rotation or None.   proxy: {url, host}, to be asked after a switch, or None.   options: as GatedServices takes.
+    instead_of: the name that the app had before, whose instances may serve from its ports until nginx leads to these.
     own_gate: measure the release by the gate that it passed last, where it has passed one, in place of `gate`.
     """
     if own_gate:
@@ -23,6 +24,10 @@ def choose(strategy, blue, green, rotation, proxy, gate, own_gate=False, activat
     options.update(activation=activation, gate=gate)
     follows = rotation.follows() if rotation else None
     live = activation.live() if activation else None
+    if strategy == "blue_green" and instead_of and _runs(instead_of, blue, options["manager"]):
+        # Also where a run was cut short before the former instances went.
+        _check_sets(blue, green)
+        return GatedRestart(services=green, green=True, **options)
     if strategy == "restart" or not live:
         return GatedRestart(services=blue, rotation=rotation if follows == "parts" else None, **options)
 
@@ -49,6 +54,12 @@ def choose(strategy, blue, green, rotation, proxy, gate, own_gate=False, activat
         retiring=serving,
         **options,
     )
+
+
+def _runs(app, services, manager):
+    """Whether instances of another app have any of these ports."""
+    units = ["%s@%d.service" % (app, service.port) for service in services]
+    return any(manager.state(unit).active in ("active", "activating", "reloading") for unit in units)
 
 
 def _question(gate, proxy):

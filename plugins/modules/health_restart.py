@@ -66,6 +66,12 @@ options:
     elements: dict
     default: []
     suboptions: *instance
+  instead_of:
+    description:
+      - The name that the app had before, with O(strategy=blue_green). Where instances of that name have the ports of O(instances) and
+        nothing of the app is live yet, it starts as O(green), beside them.
+    type: str
+    version_added: 0.4.0
   rotation:
     description:
       - The folder by which a proxy on this host is told, at each request, where to send. Its file C(follows) says what the proxy
@@ -526,6 +532,7 @@ ARGUMENTS = dict(
     instances=INSTANCES,
     strategy=dict(type="str", choices=["restart", "blue_green"], default="restart"),
     green=dict(INSTANCES, default=[]),
+    instead_of=dict(type="str"),
     rotation=dict(type="path"),
     drain_timeout=dict(type="float", default=60.0),
     proxy=dict(type="dict", options=dict(url=dict(type="str", required=True), host=dict(type="str"))),
@@ -555,7 +562,7 @@ ARGUMENTS = dict(
 DIAGNOSIS = 6.0
 
 # What only units of systemd have.
-UNITS = ("activate", "app", "rotation", "proxy", "enabled", "green")
+UNITS = ("activate", "app", "rotation", "proxy", "enabled", "green", "instead_of")
 
 
 def story(params, run, activation, find=None):
@@ -584,6 +591,7 @@ def story(params, run, activation, find=None):
         rotation=Rotation(params["rotation"]) if params["rotation"] else None,
         proxy=params["proxy"],
         own_gate=bool(activation and params["activate"]["own_gate"]),
+        instead_of=params["instead_of"],
         manager=Systemd(run),
         activation=activation,
         drain_timeout=params["drain_timeout"],

@@ -17,6 +17,8 @@ description:
     and a run that takes an app to other ports without what leads to it, or the other way round. Of a rollback it refuses one that
     does not name its apps where there are several, and one of which an app has no release to go back to. Of a removal it refuses one
     of an app that the model has, or that nginx still leads to.
+  - It refuses an app that has the ports or the source of one that the host has and the model does not, until C(renamed_from) or a removal
+    says what is meant.
   - Tells all that is wrong with names at once. Changes nothing, so it runs in check mode too.
 options:
   apps:
@@ -52,8 +54,14 @@ options:
     type: bool
     default: false
   remove:
-    description: With O(stages=remove), the apps to remove, by name, as a list or a text that parts them by commas.
+    description:
+      - With O(stages=remove), the apps to remove, by name, as a list or a text that parts them by commas. With O(stages=activate), those
+        that the deploy removes at its end.
     type: raw
+  remove_data:
+    description: Whether what they have written is to go too.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - gatehouse.webapp.gate.promises
 seealso:
@@ -88,15 +96,20 @@ orphans:
   returned: when the host was asked
   type: list
   elements: str
+near:
+  description: Of each app to remove of which this host has nothing, the apps that it has under nearly that name.
+  returned: when the host was asked
+  type: dict
+  sample: {shop-odl: [shop-old]}
 removes:
   description: The apps to remove.
-  returned: with O(stages=remove)
+  returned: when the host was asked
   type: list
   elements: str
 cause:
   description:
-    - V(bad_input), V(bad_model), V(empty_model), V(in_use), V(no_release), V(nothing_left), V(port_changed), V(undefined) or
-      V(unknown_variable).
+    - V(bad_input), V(bad_model), V(empty_model), V(in_use), V(no_release), V(nothing_left), V(port_changed), V(renamed),
+      V(undefined) or V(unknown_variable).
   returned: on failure
   type: str
 hint:
@@ -108,7 +121,7 @@ hint:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
-from ansible_collections.gatehouse.webapp.plugins.module_utils._remains import Host, led_to
+from ansible_collections.gatehouse.webapp.plugins.module_utils._remains import Host
 from ansible_collections.gatehouse.webapp.plugins.module_utils._serves import look, targets
 
 STAGES = ["activate", "nginx_proxy", "ufw", "rollback", "remove", "read"]
@@ -122,6 +135,7 @@ ARGUMENTS = dict(
     release=dict(type="str"),
     empty=dict(type="bool", default=False),
     remove=dict(type="raw"),
+    remove_data=dict(type="bool", default=False),
 )
 
 
@@ -131,8 +145,8 @@ def main():
     try:
         # Every manifest on the host is read for these.
         back = targets(module.params["release"]) if "rollback" in module.params["stages"] else {}
-        remains = Host().find()
-        found = {"serves": look(), "targets": back, "remains": remains, "led": led_to(remains)}
+        host = Host()
+        found = {"serves": look(), "targets": back, "remains": host.find(), "led": sorted(host.led())}
     except GatehouseError as error:
         module.fail_json(**error.result())
     module.exit_json(changed=False, **found)

@@ -39,6 +39,11 @@ options:
   user:
     description: The system user that runs the app. Needed with O(step=app).
     type: str
+  home:
+    description:
+      - The app's data folder, one below C(/var/lib), with O(step=app). It is the command's C(HOME), and it may write there. C(/var/lib/APP)
+        when it is not given.
+    type: path
   step:
     description:
       - V(fetch), what gets the code. It alone has copies of what git and ssh of the host's root have, C(~/.ssh), C(.gitconfig),
@@ -168,6 +173,7 @@ ARGUMENTS = dict(
     id=dict(type="str", required=True),
     build_user=dict(type="str"),
     user=dict(type="str"),
+    home=dict(type="path"),
     step=dict(type="str", choices=["fetch", "build", "app"], default="build"),
     argv=dict(type="list", elements="str", required=True),
     folder=dict(type="str", default="src"),
@@ -179,6 +185,9 @@ ARGUMENTS = dict(
     timeout=dict(type="float", default=900),
 )
 
+
+# Where systemd has the folders of StateDirectory=.
+STATE = "/var/lib"
 
 # Variables of the task's own environment that are passed on: how the host reaches others, and whom it trusts. What names a folder is not,
 # as it is another user's.
@@ -204,8 +213,9 @@ def carry_out(params, variables):
         secrets.update(parse_environment(read_own(release, "env").decode("utf-8")))
     with contextlib.ExitStack() as stack:
         if params["step"] == "app":
-            unit = AppUnit(params["app"], params["user"], params["sandbox"])
-            environment = {"HOME": os.path.join("/var/lib", params["app"]), **params["environment"]}
+            home = params["home"] or os.path.join(STATE, params["app"])
+            unit = AppUnit(params["app"], params["user"], params["sandbox"], state=state_folder(home))
+            environment = {"HOME": home, **params["environment"]}
         else:
             unit = BuildUnit(params["app"], params["build_user"], params["sandbox"])
             environment = {**passed_on, **params["environment"]}
@@ -227,6 +237,14 @@ def carry_out(params, variables):
         "lines": [shown(line) for line in done.lines],
         "timed_out": done.status == TIMED_OUT,
     }
+
+
+def state_folder(home):
+    """The folder as systemd's StateDirectory= has it."""
+    folder = os.path.relpath(home, STATE)
+    if folder.startswith(".") or os.path.isabs(folder):
+        raise GatehouseError("home is %s, which is not below %s" % (home, STATE), "bad_input", "home: /var/lib/shop")
+    return folder
 
 
 def prepare(unit, params, release, environment, agent, options, stack):

@@ -12,11 +12,12 @@ description:
   - Ends an app's instances once nobody is connected to them any more, and takes away their units, its releases in C(/srv/APP), the
     user that builds it, and what copies and rotates its log.
   - What the app has written (C(/var/lib/APP), C(/var/log/APP)) is kept, and with it the app's user, whose it is, unless O(data) says
-    otherwise.
+    otherwise. Both are kept in any case where another app's units run as that user, as after a rename.
   - Only what a deploy has made is taken away, by its mark, which is a manifest in C(/srv/APP), the comment of a user, the app's folder in a
-    unit. What an administrator has added (drop-ins of units, other disks that links lead to) stays, and is told.
-  - An app that nginx on this host still leads to, or that is being deployed, is refused before any is touched. Nothing is changed where
-    nothing of an app is there.
+    unit. What an administrator has added (drop-ins and masks of units, other disks that links lead to) stays, and is told.
+  - An app that nginx on this host still leads to is refused before any is touched. Nothing is changed where nothing of an app is there.
+    Whether it is being deployed is for M(gatehouse.webapp.deploy_lock) to tell, before. In check mode nginx is not looked at, since the
+    run may be one that would lead it elsewhere.
   - A run that was cut short is completed by the next.
 options:
   names:
@@ -35,6 +36,7 @@ options:
 extends_documentation_fragment:
   - gatehouse.webapp.gate.promises
 seealso:
+  - module: gatehouse.webapp.deploy_lock
   - module: gatehouse.webapp.release
 author:
   - The gatehouse.webapp authors (@gatehouse)
@@ -58,7 +60,7 @@ kept:
   type: dict
   sample: {shop-old: {"/var/lib/shop-old": "the app has written it", "user shop-old": "what is kept belongs to it"}}
 cause:
-  description: V(bad_input), V(in_use), V(locked), V(not_ended) or V(not_removed).
+  description: V(bad_input), V(in_use), V(not_ended) or V(not_removed).
   returned: on failure
   type: str
 hint:
@@ -68,28 +70,26 @@ hint:
 """
 
 import contextlib
-import time
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.module_utils._listeners import Listeners
-from ansible_collections.gatehouse.webapp.plugins.module_utils._lock import Lock, refusal
 from ansible_collections.gatehouse.webapp.plugins.module_utils._port_wait import PortWait
-from ansible_collections.gatehouse.webapp.plugins.module_utils._remains import APP, Host, led_to
+from ansible_collections.gatehouse.webapp.plugins.module_utils._remains import APP, Host
 
 ARGUMENTS = dict(
     names=dict(type="list", elements="str", required=True),
     data=dict(type="bool", default=False),
     drain_timeout=dict(type="float", default=30),
 )
-LOCKS = "/run/gatehouse/deploy"
 
 
 def carry_out(params, check_mode, host, drain):
     """Take the apps away. drain: waits for the connections to ports. Returns the result's keys."""
     names = list(dict.fromkeys(name.strip() for name in params["names"]))
-    refuse(names, led_to(names))
+    # A run that would lead nginx elsewhere has not done so in check mode.
+    refuse(names, [] if check_mode else host.led())
     ports = [port for name in names for port in host.what(name)["ports"]]
     if ports and not check_mode:
         drain(ports)
@@ -102,17 +102,15 @@ def carry_out(params, check_mode, host, drain):
     }
 
 
-def refuse(names, led, locks=LOCKS):
-    """Refuse what is no name, what nginx leads to, and what is being deployed."""
-    for name in names:
-        if not APP.match(name):
-            raise GatehouseError("%r is no name of an app" % name, "bad_input", "names: [shop-old]")
-        held = Lock("%s/%s.lock" % (locks, name)).holder()
-        if held:
-            raise refusal(name, held, time.time())
-    if led:
+def refuse(names, led):
+    """Refuse what is no name, and what nginx leads to."""
+    wrong = [name for name in names if not APP.match(name)]
+    if wrong:
+        raise GatehouseError("%r is no name of an app" % wrong[0], "bad_input", "names: [shop-old]")
+    still = [name for name in names if name in led]
+    if still:
         raise GatehouseError(
-            "nginx on this host leads requests to %s. Nothing was touched." % ", ".join(led),
+            "nginx on this host leads requests to %s. Nothing was touched." % ", ".join(still),
             "in_use",
             "take it out of webapp_apps and webapp_sites, then: ansible-playbook -i INVENTORY gatehouse.webapp.site",
         )

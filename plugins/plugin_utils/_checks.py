@@ -32,6 +32,7 @@ def check(apps, sites, problems):
         _check_site(place, site, problems)
     _check_unique("webapp_apps", "app", apps, problems)
     _check_unique("webapp_sites", "site", sites, problems)
+    _check_renames(apps, problems)
     _check_users(apps, problems)
     _check_app_ports(apps, problems)
     _check_site_ports(sites, apps, problems)
@@ -79,6 +80,41 @@ def _check_app(place, app, problems):
         )
 
 
+def _check_renames(apps, problems):
+    """A former name is no app's of the model, and one app's alone: its user and data are that one's."""
+    names, taken = [app["name"] for _place, app in apps], {}
+    for place, app in apps:
+        former = app["renamed_from"]
+        if not former:
+            continue
+        if former in names:
+            whose = "this app" if former == app["name"] else "another app"
+            other = next(
+                (one for _place, one in apps if one["name"] == former and one["renamed_from"] == app["name"]), app
+            )
+            problems.append(
+                "%s.renamed_from: %s is the name of %s in the model. %s"
+                % (
+                    place,
+                    former,
+                    whose,
+                    "Leave it out"
+                    if other is app
+                    else "Two names can't be swapped in one deploy: give this one a third name first",
+                )
+            )
+        elif former in taken:
+            problems.append(
+                "%s.renamed_from: %s was %s too, which has its data. Leave it out" % (place, former, taken[former])
+            )
+        taken.setdefault(former, app["name"])
+
+
+def user_of(app):
+    """The user that runs an app, who has its data in /var/lib: after a rename still the former one."""
+    return app["renamed_from"] or app["name"]
+
+
 def _check_users(apps, problems):
     """An app whose user another app's releases are built by could write what that one runs."""
     builders = {build_user(app["name"]): app["name"] for _place, app in apps if app["name"]}
@@ -87,6 +123,11 @@ def _check_users(apps, problems):
             problems.append(
                 "%s.name: is also the user that builds %s. Write: %s"
                 % (place, builders[app["name"]], snippet("name", app["name"] + "er"))
+            )
+        elif app["renamed_from"] in builders:
+            problems.append(
+                "%s.renamed_from: is also the user that builds %s. Give that one another name"
+                % (place, builders[app["renamed_from"]])
             )
 
 

@@ -25,6 +25,8 @@ WORKED_OUT = ("webapp_here", "webapp_proxy_here")
 OF_PLAYS = {"webapp_hosts": "webapp", "webapp_proxies": "proxies", "webapp_serial": "1"}
 SWITCHES = ("webapp_break_lock", "webapp_empty", "webapp_remove_data")
 PREFIX = "webapp_"
+LOOK = "ansible-playbook -i INVENTORY gatehouse.webapp.history"
+REMOVAL = "-e webapp_remove=shop-old   # %s tells which apps hosts have and the model does not" % LOOK
 # How many letters may be wrong in a name that is taken for another.
 LETTERS = 2
 # In names up to this length one letter may be wrong: two make another word of them.
@@ -124,8 +126,23 @@ def names_nothing():
     return GatehouseError(
         "webapp_remove names no app to remove. Nothing was touched.",
         "bad_input",
-        "-e webapp_remove=shop-old   # %s tells which apps hosts have and the model does not"
-        % "ansible-playbook -i INVENTORY gatehouse.webapp.history",
+        REMOVAL,
+    )
+
+
+def nearly(names, there):
+    """{name: [those that are there under nearly that name]} of those that are not there."""
+    found = {name: [one for one in sorted(there) if is_near(name, one)] for name in names if name not in there}
+    return {name: alike for name, alike in found.items() if alike}
+
+
+def no_name(names):
+    """The GatehouseError about a removal of what is no name of an app."""
+    return GatehouseError(
+        "webapp_remove: %s: no app has such a name: it is of small letters, figures and -. Nothing was touched."
+        % ", ".join(names),
+        "bad_input",
+        REMOVAL,
     )
 
 

@@ -14,6 +14,7 @@ import os
 import re
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
+from ansible_collections.gatehouse.webapp.plugins.module_utils._redact import redact_logins
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils import _asked, _schema, _tls
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._checks import (
     ROUTE_PRESETS,
@@ -28,6 +29,7 @@ from ansible_collections.gatehouse.webapp.plugins.plugin_utils._checks import (
     strategy_of,
     stripped_prefix,
     url_path,
+    user_of,
     ways_to,
 )
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._reading import plain, read_list
@@ -84,10 +86,11 @@ def _derive_app(app, directory):
     return dict(
         app,
         source=source,
-        user=name if built else None,
+        origin=_origin(source),
+        user=user_of(app) if built else None,
         build_user=build_user(name) if built else None,
         root="/srv/" + name if built else None,
-        state_dir="/var/lib/" + name if built else None,
+        state_dir="/var/lib/" + user_of(app) if built else None,
         log_dir="/var/log/" + name if run and app["log_file"] else None,
         unit=name + "@.service" if run else None,
         services=_services(name, ports) if run else [],
@@ -105,6 +108,13 @@ def _derive_app(app, directory):
         deploy_hook=None,
         deploy_status=None,
     )
+
+
+def _origin(source):
+    """Where the code comes from, without a password and without the version: two apps of one origin are the same code."""
+    if not source:
+        return None
+    return redact_logins(next(source[key] for key in ("git", "directory", "archive") if source[key]).partition("?")[0])
 
 
 def _derive_hosted(app):

@@ -151,7 +151,19 @@ def ports(case):
                 for each in case.listeners(one["port"])
                 if each["unit"] != one["name"] and _meet(each["address"], app["listen"])
             ]
-            if strangers:
+            former = app["renamed_from"] and [each for each in strangers if is_of(each["unit"], app["renamed_from"])]
+            if former and not app["green"]:
+                yield problem(
+                    REFUSE,
+                    "port_taken",
+                    "port %d is held by %s, in whose place %s comes, and with strategy: restart there is no second set of ports beside it."
+                    % (one["port"], former[0]["unit"], app["name"]),
+                    ["%s:%d: %s" % (each["address"], one["port"], _described(each)) for each in former],
+                    "give %s another port; or, with a gap until it is up: systemctl stop %s"
+                    % (app["name"], " ".join(sorted({each["unit"] for each in former}))),
+                    app,
+                )
+            elif strangers and strangers != former:
                 yield _taken(strangers, one["port"], "belongs to %s" % one["name"], app)
     for port in sorted({port for site in case.sites for port in (site["port"], site["http_port"]) if port}):
         strangers = [
@@ -161,6 +173,11 @@ def ports(case):
         ]
         if strangers:
             yield _taken(strangers, port, "is nginx's")
+
+
+def is_of(unit, app):
+    """Whether a unit is an instance of the app."""
+    return (unit or "").startswith(app + "@")
 
 
 def _meet(address, other):
@@ -217,8 +234,8 @@ def units(case):
 
 def accounts(case):
     for app in here(case):
-        for user, comment in zip(app["users"], (RUNS, BUILDS)):
-            found, wanted = case.get("accounts", {}).get(user), comment % app["name"]
+        for user, wanted in zip(app["users"], (RUNS % app["users"][0], BUILDS % app["name"]) if app["users"] else ()):
+            found = case.get("accounts", {}).get(user)
             conflict = found and user_conflict(user, app["name"], wanted, found["comment"], found["group"])
             if conflict:
                 told = "its comment is %r, and not %r" % (found["comment"], wanted) if found["comment"] else "a group"
@@ -231,7 +248,7 @@ def folders(case):
             whose = case.get("foreign", {}).get(path)
             if whose:
                 yield _conflict(
-                    "path_conflict", folder_conflict(path, app["name"], whose), "%s: %s" % (path, whose), app
+                    "path_conflict", folder_conflict(path, app["users"][0], whose), "%s: %s" % (path, whose), app
                 )
     # Of an app's user, whose code is others' too. Somebody who has the host in his care may do more than that.
     users = {user for app in case.apps for user in app["users"]} | {SEVERAL_USERS}

@@ -635,6 +635,9 @@ APP = {
         example=["make assets"],
         check=lambda value: None if value.strip() else "is no command",
     ),
+    "renamed_from": dict(
+        type="str", only=BUILT, example="chat-api-old", check=check_app_name, suggest=suggest_app_name
+    ),
     "uvicorn": dict(type="dict", options=UVICORN, only=("uvicorn",), example={"target": "app.main:app"}),
     "pm2": dict(type="dict", options=PM2, only=("pm2",), example={"script": "server.js"}),
     "static": dict(type="dict", options=STATIC, only=("static",), example={"root": "dist"}),

@@ -36,6 +36,7 @@ def _app(app, services, proxy, routed, hosts):
     health = app["health"] or {"path": "/", "status": [200], "json": {}, "text": None, "host": None, "timeout": None}
     return {
         "name": app["name"],
+        "renamed_from": app["renamed_from"],
         "runtime": app["runtime"],
         "local": local,
         "hosted": hosted,

@@ -1,6 +1,9 @@
-"""An app that the model no longer has: everyone who looks tells of it, and one command takes it away and keeps its data."""
+"""An app that the model no longer has: everyone who looks tells of it, and one command takes it away and keeps its data. And a new name."""
 
+import json
 import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -14,14 +17,32 @@ INVENTORY = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "inventory"
 PROJECT = SCENARIO.parents[1]
 MODEL = yaml.safe_load((PROJECT / "inventory" / "example" / "group_vars" / "webapp.yml").read_text())
 MODEL["webapp_apps"][0]["source"] = {"directory": str(PROJECT / "examples" / "chat" / "backend")}
-BLOG = {**MODEL["webapp_apps"][0], "name": "blog", "port": 9000, "instances": 1, "websocket": None, "log_file": True}
-SITE = {"name": "blog", "server_names": ["blog.example.com"], "routes": [{"path": "/", "app": "blog"}]}
+BLOG = {
+    **MODEL["webapp_apps"][0],
+    "name": "blog",
+    "port": 9000,
+    "instances": 1,
+    "env": {"DATABASE_URL": "sqlite:////var/lib/blog/blog.db"},
+    "websocket": None,
+    "log_file": True,
+}
+SITE = {"name": "blog", "server_names": ["blog.example.com"], "routes": [{"path": "/", "app": "blog", "rate": "none"}]}
 BOTH = {"webapp_apps": [*MODEL["webapp_apps"], BLOG], "webapp_sites": [*MODEL["webapp_sites"], SITE]}
 COMMAND = "ansible-playbook -i INVENTORY gatehouse.webapp.remove -e webapp_remove=blog"
+ANN = {
+    "id": "1",
+    "user": "ann",
+    "host": "laptop",
+    "machine": "1",
+    "boot": "1",
+    "namespace": "1",
+    "pid": 7,
+    "started": "1",
+}
 # All that a deploy puts on a host for an app.
 PLACES = (
     "/srv/blog /etc/systemd/system/blog@* /etc/systemd/system/blog-log.service /etc/systemd/system/*.wants/blog* "
-    "/etc/logrotate.d/blog /run/gatehouse/rotation/blog /run/gatehouse/deploy/blog.lock"
+    "/etc/logrotate.d/blog /run/gatehouse/rotation/blog /run/gatehouse/build/blog /run/gatehouse/deploy/blog.lock"
 )
 
 
@@ -55,19 +76,14 @@ def blog(host):
 
 @pytest.mark.usefixtures("blog")
 @pytest.mark.parametrize(
-    ("model", "remove", "cause", "told"),
-    [
-        (BOTH, "blog", "in_use", "the model has blog"),
-        (MODEL, "blog", "in_use", "nginx still leads requests to blog"),
-        (MODEL, "", "bad_input", "webapp_remove is empty"),
-        (MODEL, "blag", None, "No host has an app called blag"),
-    ],
+    ("remove", "cause", "told"),
+    [("blog", "in_use", "nginx still leads requests to blog"), ("blag", None, "No host has an app called blag")],
 )
-def test_what_serves_or_is_not_there_can_not_be_removed(host, model, remove, cause, told):
-    run = play("remove", model, webapp_remove=remove)
+def test_what_serves_or_is_not_there_can_not_be_removed(host, remove, cause, told):
+    run = play("remove", MODEL, webapp_remove=remove)
     assert (run.status != 0, run.failure.get("cause"), run.changed) == (True, cause, []), run.text
     assert told in run.failure["msg"]
-    assert "blog" in run.failure["msg"] or not remove
+    assert "webapp_remove=blog" in run.failure["msg"] or ": blog" in run.failure["msg"]
     assert is_served(host, "blog.example.com")
 
 
@@ -76,7 +92,8 @@ def orphan(host, blog):
     """The same app, when the model has it no more and nginx does not lead to it."""
     run = play("site", MODEL)
     assert run.status == 0, run.text
-    assert COMMAND in words(run)
+    # nginx led there until this deploy.
+    assert COMMAND.replace(".remove ", ".site ") in words(run)
     assert host.run("systemctl is-active blog@9000").stdout.strip() == "active"
 
 
@@ -102,7 +119,14 @@ def test_check_mode_tells_what_would_go_and_touches_nothing(host):
 
 @pytest.mark.usefixtures("orphan")
 def test_all_of_it_goes_but_its_data_and_then_its_data(host):
+    lock = {"who": ANN, "since": time.time(), "until": time.time() + 600, "release": None}
+    host.check_output("echo %s > /run/gatehouse/deploy/blog.lock", json.dumps(lock))
     run = play("remove", MODEL, webapp_remove="blog")
+    assert (run.status != 0, run.changed) == (True, []), run.text
+    assert "blog is being deployed by ann on laptop" in words(run)
+    assert "webapp_break_lock=true" in words(run)
+
+    run = play("remove", MODEL, webapp_remove="blog", webapp_break_lock=True)
     assert run.status == 0, run.text
     assert left(host) == []
     assert host.file("/var/lib/blog/data.db").content_string == "kept\n"
@@ -110,12 +134,9 @@ def test_all_of_it_goes_but_its_data_and_then_its_data(host):
     assert not host.user("blog-build").exists
     assert host.run("pgrep -u blog").rc == 1
     assert host.run("systemctl list-units --all --plain --no-legend 'blog*'").stdout == ""
-    assert "kept" in words(run)
+    assert "kept /var/lib/blog, as the app has written it" in words(run)
     assert is_served(host, "chat.example.com")
     assert COMMAND not in words(play("history", MODEL))
-
-    again = play("remove", MODEL, webapp_remove="blog")
-    assert (again.status, again.changed) == (0, []), again.text
 
     run = play("remove", MODEL, webapp_remove=["blog"], webapp_remove_data=True)
     assert run.status == 0, run.text
@@ -124,4 +145,78 @@ def test_all_of_it_goes_but_its_data_and_then_its_data(host):
     assert not host.user("blog").exists
     assert not host.group("blog").exists
     assert is_served(host, "chat.example.com")
-    assert play("remove", MODEL, webapp_remove="blog").status != 0
+
+    again = play("remove", MODEL, webapp_remove="blog")
+    assert (again.status, again.changed) == (0, []), again.text
+    assert "nothing of it is there" in words(again)
+
+
+def renamed(**changes):
+    diary = {**BLOG, "name": "diary", **changes}
+    site = {**SITE, "routes": [{"path": "/", "app": "diary", "rate": "none"}]}
+    return {"webapp_apps": [*MODEL["webapp_apps"], diary], "webapp_sites": [*MODEL["webapp_sites"], site]}
+
+
+@pytest.fixture
+def users(host):
+    """Somebody asks the blog all the time. Gives the answers that were not good."""
+    wrong, over = [], threading.Event()
+    address = host.check_output("hostname -I").split()[0]
+
+    def ask():
+        while not over.wait(0.05):
+            try:
+                answer = requests.get(f"http://{address}/health", headers={"Host": "blog.example.com"}, timeout=5)
+                wrong.extend([] if answer.ok else [answer.status_code])
+            except requests.RequestException as error:
+                wrong.append(repr(error))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    yield wrong
+    over.set()
+    thread.join()
+
+
+@pytest.fixture
+def deployed(host):
+    run = play("site", BOTH)
+    assert run.status == 0, run.text
+    host.check_output("runuser -u blog -- sh -c 'echo kept > /var/lib/blog/data.db'")
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_new_name_is_asked_for_keeps_the_data_and_loses_no_request(host, users):
+    run = play("site", renamed())
+    assert (run.status != 0, run.failure["cause"], run.changed) == (True, "renamed", []), run.text
+    assert "renamed_from: blog" in run.failure["msg"]
+    assert "gatehouse.webapp.site -e webapp_remove=blog" in run.failure["msg"]
+
+    run = play("site", renamed(renamed_from="blog"))
+    assert run.status == 0, run.text
+    assert users == []
+    assert left(host) == []
+    (unit,) = host.run("systemctl list-units --plain --no-legend --state=active 'diary@*'").stdout.splitlines()
+    process = host.check_output(f"systemctl show --value --property MainPID {unit.split()[0]}")
+    assert host.check_output(f"stat --format %U /proc/{process}") == "blog"
+    assert "HOME=/var/lib/blog" in host.check_output(f"tr '\\0' '\\n' < /proc/{process}/environ").split()
+    assert host.file("/var/lib/blog/data.db").content_string == "kept\n"
+    assert host.run("runuser -u blog -- sh -c 'echo more >> /var/lib/blog/data.db'").rc == 0
+
+    again = play("site", renamed(renamed_from="blog"))
+    assert (again.status, again.changed) == (0, []), again.text
+    assert COMMAND not in words(again)
+    lost = play("site", renamed())
+    assert (lost.failure["cause"], lost.changed) == ("renamed", []), lost.text
+    assert "renamed_from: blog" in lost.failure["msg"]
+    taken = play("remove", renamed(renamed_from="blog"), webapp_remove="blog", webapp_remove_data=True)
+    assert (taken.failure["cause"], taken.changed) == ("in_use", []), taken.text
+
+
+def test_a_deploy_takes_away_what_is_named_once_nginx_leads_elsewhere(host):
+    run = play("site", MODEL, webapp_remove="diary,blog", webapp_remove_data=True)
+    assert run.status == 0, run.text
+    assert host.run("ls /srv").stdout.split() == ["chat-api"]
+    assert not host.user("blog").exists
+    assert not host.file("/var/lib/blog").exists
+    assert is_served(host, "chat.example.com")

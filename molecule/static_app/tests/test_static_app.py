@@ -4,6 +4,7 @@ import copy
 import functools
 import os
 import re
+import shutil
 import subprocess
 import threading
 from pathlib import Path
@@ -187,3 +188,24 @@ def test_a_switch_that_nginx_does_not_follow_is_taken_back():
         assert "first" in inside("cat /srv/front/current/src/dist/index.html")
     finally:
         inside(f"mv /root/sites.conf {sites}; systemctl reload nginx; rm -r /srv/stuck")
+
+
+def test_another_name_keeps_the_user_and_serves_its_own_page_once_nginx_leads_there(tmp_path):
+    model = copy.deepcopy(MODEL)
+    shutil.copytree(SCENARIO / "files" / "plain", tmp_path / "simple")
+    page = tmp_path / "simple" / "site" / "index.html"
+    page.write_text(page.read_text().replace("<title>plain", "<title>simple"))
+    model["webapp_apps"][1].update(name="simple", renamed_from="plain", source={"directory": str(tmp_path / "simple")})
+    model["webapp_sites"][1]["routes"][0]["app"] = "simple"
+
+    def site():
+        # The Node of this scenario calls itself otherwise than its archive, which preflight does not like.
+        return Run(EPHEMERAL / "inventory", PROJECT / "site.yml", model, ["--skip-tags", "preflight"])
+
+    run = site()
+    assert run.status == 0, run.text
+    assert "<title>simple</title>" in get("/", "plain.example.com").text
+    assert inside("ls /srv").split() == ["front", "simple"]
+    assert inside("stat --format %G /srv/simple") == "plain"
+    again = site()
+    assert (again.status, again.changed) == (0, []), again.text

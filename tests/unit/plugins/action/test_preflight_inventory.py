@@ -30,10 +30,29 @@ OPTIONS = {
     "release": None,
     "empty": False,
     "remove": None,
+    "remove_data": False,
 }
 REMAINS = {
-    "shop": {"ports": [8000], "units": ["shop@8000.service"], "files": ["/srv/shop"], "users": ["shop"], "data": []},
-    "old": {"ports": [9000], "units": ["old@9000.service"], "files": ["/srv/old"], "users": ["old"], "data": []},
+    "shop": {
+        "ports": [8000],
+        "units": ["shop@8000.service"],
+        "files": ["/srv/shop"],
+        "users": ["shop"],
+        "data": [],
+        "runs_as": "shop",
+        "source": None,
+        "led": False,
+    },
+    "old": {
+        "ports": [9000],
+        "units": ["old@9000.service"],
+        "files": ["/srv/old"],
+        "users": ["old"],
+        "data": [],
+        "runs_as": "old",
+        "source": None,
+        "led": False,
+    },
 }
 
 
@@ -321,7 +340,7 @@ def test_a_far_tag_beside_one_that_there_is_is_a_warning(playbook):
     assert result["warnings"] == ["app1: --tags databases: nothing has this tag. Tags: greet, leave, whole"]
 
 
-ORPHAN = "app1: has old, which the model does not have: old@9000.service, /srv/old. It is left as it is. To remove it: "
+ORPHAN = "app1: has old, which the model does not have: old@9000.service, /srv/old. A deploy leaves that as it is. To remove it: "
 
 
 @pytest.mark.parametrize("stages", [["read"], ["activate", "nginx_proxy", "ufw"], ["rollback"]])
@@ -350,6 +369,36 @@ def test_an_app_that_the_model_does_not_have_can_go(remove):
     assert (result["removes"], result["warnings"]) == (["old"], [])
 
 
+def test_a_deploy_removes_what_is_named_once_nginx_leads_elsewhere():
+    seen = {"serves": SERVES, "targets": {}, "remains": REMAINS, "led": ["old", "shop"]}
+    result = run(Action(seen, stages=STAGES, remove="old"))
+    assert (result["removes"], result["warnings"]) == (["old"], [])
+    other = run(Action(seen, stages=STAGES, remove="other"))
+    assert [ORPHAN[:9] in one for one in other["warnings"]] == [True]
+    for remove, cause in (("shop", "in_use"), ("", "bad_input")):
+        assert refused(Action(seen, stages=STAGES, remove=remove))[0] == cause
+
+
+def test_a_host_may_be_emptied_by_a_deploy_that_names_its_apps():
+    assert "failed" not in run(Action(stages=STAGES, remove="shop"), webapp_apps=[], webapp_sites=[])
+    assert refused(Action(stages=STAGES, remove="other"), webapp_apps=[], webapp_sites=[])[0] == "nothing_left"
+
+
+def test_another_name_is_told_before_that_nothing_is_left():
+    remains = {"blog": {**REMAINS["shop"], "runs_as": "blog"}}
+    seen = {"serves": {**SERVES, "apps": {"blog": [8000]}}, "targets": {}, "remains": remains, "led": ["blog"]}
+    cause, message = refused(Action(seen, stages=STAGES))
+    assert (cause, "renamed_from: blog" in message) == ("renamed", True)
+    assert "failed" not in run(Action(seen, stages=STAGES), webapp_apps=[{**APPS[0], "renamed_from": "blog"}])
+
+
+@pytest.mark.parametrize(
+    ("remove", "near"), [("olt", {"olt": ["old"]}), ("old", {}), ("other-one", {}), ("shup,old", {"shup": ["shop"]})]
+)
+def test_nearly_the_name_of_an_app_is_told_for_all_hosts_to_judge(remove, near):
+    assert run(removal(remove))["near"] == near
+
+
 def test_the_last_app_can_go_too():
     assert run(removal("shop"), webapp_apps=[], webapp_sites=[])["removes"] == ["shop"]
 
@@ -361,6 +410,7 @@ def test_the_last_app_can_go_too():
         ([], [], "bad_input", "webapp_remove names no app"),
         (" ", [], "bad_input", "webapp_remove is empty"),
         ({"old": 1}, [], "bad_input", "webapp_remove is neither a list"),
+        ("old,../etc,OLD", [], "bad_input", "webapp_remove: ../etc, OLD: no app has such a name"),
         ("old,shop", [], "in_use", "app1: the model has shop."),
         ("old", ["old"], "in_use", "app1: nginx still leads requests to old."),
     ],

@@ -121,11 +121,11 @@ def test_what_confines_the_app_confines_a_step(tmp_path, directive):
 
 
 def test_what_runs_as_the_app_has_its_user_its_whole_sandbox_and_its_data(tmp_path):
-    unit = AppUnit("shop", "shop", SANDBOX, Systemd(), str(tmp_path))
+    unit = AppUnit("shop", "old", SANDBOX, Systemd(), str(tmp_path), state="old")
     command = unit.command(["migrate"], "/r/src", 9, files=["/r/env"])
     found = properties(command)
     assert "--unit=gatehouse-run-shop.service" in command
-    assert found["User"] == found["Group"] == found["StateDirectory"] == ["shop"]
+    assert found["User"] == found["Group"] == found["StateDirectory"] == ["old"]
     assert {name: found[name] for name in SANDBOX} == {name: [value] for name, value in SANDBOX.items()}
     assert found["EnvironmentFile"] == ["/r/env"]
     # What is behind the network, and how it ends, is as it is for the app; a build is killed.

@@ -166,6 +166,64 @@ def test_where_a_link_leads_stays(machine):
     assert (machine.top / "disk/data.db").exists()
 
 
+def test_drop_ins_of_an_administrator_stay_and_are_told(machine):
+    machine.deploy("shop")
+    for unit in ("shop@", "shop@8000", "shop-web@8000", "shop"):
+        machine.write(f"etc/systemd/system/{unit}.service.d/more.conf")
+    removed, kept = machine.take_away("shop", data=True)
+    assert machine.short(kept) == ["/etc/systemd/system/shop@.service.d", "/etc/systemd/system/shop@8000.service.d"]
+    assert "user shop" in removed
+
+
+def test_links_that_start_a_masked_instance_go_and_the_mask_stays(machine):
+    machine.deploy("shop")
+    folder = machine.top / "etc/systemd/system"
+    (folder / "shop@8000.service").unlink()
+    (folder / "shop@8000.service").symlink_to(os.devnull)
+    machine.write("etc/systemd/system/shop@9000.service", "# by hand")
+    wants = folder / "multi-user.target.wants"
+    wants.mkdir()
+    for name in ("shop@8000", "shop@8001", "shop@9000", "shop-web@8001"):
+        (wants / f"{name}.service").symlink_to(f"/etc/systemd/system/{name}.service")
+    _removed, kept = machine.take_away("shop", data=True)
+    assert machine.short(kept) == ["/etc/systemd/system/shop@8000.service"]
+    assert sorted(path.name for path in wants.iterdir()) == ["shop-web@8001.service", "shop@9000.service"]
+    assert "systemctl daemon-reload" in machine.done
+    assert (folder / "shop@8000.service").is_symlink()
+
+
+def in_group(machine, monkeypatch, **groups):
+    """Folders whose group is a user's, which only root could give them."""
+    real = machine._group
+    monkeypatch.setattr(machine, "_group", lambda *parts: groups.get("/".join(parts).replace("/", "_"), real(*parts)))
+
+
+def test_a_front_end_goes_on_with_the_user_that_it_had_under_its_former_name(machine, monkeypatch):
+    machine.deploy("front", ())
+    machine.write("srv/facade/releases/one/manifest.json", "{}")
+    in_group(machine, monkeypatch, srv_facade=990)
+    assert machine.what("facade")["runs_as"] == "front"
+    removed, kept = machine.take_away("front", data=True)
+    assert machine.short(removed) == ["/srv/front", "/run/gatehouse/rotation/front", "user front-build"]
+    assert set(kept.values()) == {_remains.GOES_ON}
+    assert "user front" in kept
+
+
+def test_the_log_of_an_app_that_ran_as_another_one_s_user_can_go(machine, monkeypatch):
+    machine.deploy("shop")
+    machine.write("var/log/store/store.log")
+    machine.write("var/lib/store/file")
+    assert "store" not in machine.find()
+    in_group(machine, monkeypatch, var_log_store=990, var_lib_store=990)
+    asked = []
+    monkeypatch.setattr(machine, "_whose", lambda path, user: asked.append(user))
+    monkeypatch.setattr(machine, "_user_of", lambda units: None)
+    assert machine.short(machine.find()["store"]["data"]) == ["/var/log/store"]
+    assert machine.short(machine.take_away("store", data=True)[0]) == ["/var/log/store"]
+    assert not (machine.top / "var/log/store").exists()
+    assert (machine.top / "var/lib/store").exists()
+
+
 def test_somebody_else_s_data_stays(machine):
     machine.deploy("shop")
     machine._whose = lambda path, user: "it belongs to postgres" if "lib" in path else None
@@ -196,10 +254,12 @@ def test_what_does_not_end_stops_the_removal_before_anything_is_deleted(machine)
         ("# shop", []),
     ],
 )
-def test_what_nginx_leads_to(tmp_path, line, led):
-    (tmp_path / "sites.conf").write_text("x;\n%s\n" % line)
-    (tmp_path / "notes.txt").write_text("upstream shop {")
-    running = [str(tmp_path)]
-    assert _remains.led_to(["shop"], str(tmp_path), running) == led
-    assert _remains.led_to(["shop"], str(tmp_path), [str(tmp_path / "gone")]) == []
-    assert _remains.led_to(["shop"], os.path.join(str(tmp_path), "gone"), running) == []
+def test_what_nginx_leads_to(machine, line, led):
+    machine.write("etc/nginx/gatehouse/sites.conf", "x;\n%s\n" % line)
+    machine.write("etc/nginx/gatehouse/notes.txt", "upstream shop {")
+    machine.deploy("shop")
+    assert machine.led() == set()
+    assert machine.find()["shop"]["led"] is False
+    machine.write("run/nginx.pid", "1\n")
+    assert machine.led() & {"shop"} == set(led)
+    assert machine.find()["shop"]["led"] is bool(led)

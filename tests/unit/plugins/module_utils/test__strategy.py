@@ -50,6 +50,35 @@ def test_the_first_release_goes_to_the_first_set(host):
     assert host.enabled == {"app@8000.service", "app@8001.service"}
 
 
+@pytest.mark.parametrize(
+    ("runs", "ports"), [((8000, 8001), GREEN), ((8001,), GREEN), ((), BLUE), ((18000, 18001), BLUE)]
+)
+def test_the_first_release_starts_beside_the_app_whose_place_it_takes(host, runs, ports):
+    host.release("one")
+    former = {"old@%d.service" % port: ("theirs", 1) for port in runs}
+    host.running.update(former)
+    made = host.deploy("one", instead_of="old")
+    assert (made.outcome, host.live()) == ("healthy", "one")
+    assert {unit: run for unit, run in host.running.items() if unit.startswith("old")} == former
+    assert {port for port in ports if "app@%d.service" % port in host.running} == set(ports)
+    assert (host.root / "current" / "green").exists() == (ports == GREEN)
+
+
+@pytest.mark.parametrize("follows", [None, "green"])
+def test_a_run_that_was_cut_short_before_the_former_instances_went_goes_on(host, follows):
+    host.release("one")
+    host.running.update({"old@%d.service" % port: ("theirs", 1) for port in BLUE})
+    host.deploy("one", instead_of="old")
+    if follows:
+        host.heed(follows)
+    host.release("two")
+    made = host.deploy("two", instead_of="old")
+    assert (made.outcome, host.live()) == ("healthy", "two")
+    assert [unit for unit in host.running if unit.startswith("old")] == ["old@%d.service" % port for port in BLUE]
+    assert {port for port in GREEN if "app@%d.service" % port in host.running} == set(GREEN)
+    assert not {port for port in BLUE if "app@%d.service" % port in host.running}
+
+
 def test_releases_change_sets_in_turn(served):
     for name, ports in (("two", GREEN), ("three", BLUE), ("two", GREEN)):
         assert served.deploy(name).outcome == "healthy"

@@ -6,6 +6,7 @@ import pytest
 
 from ansible_collections.gatehouse.webapp.plugins.module_utils._account import HOME
 from ansible_collections.gatehouse.webapp.plugins.module_utils._build_unit import TIMED_OUT, Done
+from ansible_collections.gatehouse.webapp.plugins.module_utils._errors import GatehouseError
 from ansible_collections.gatehouse.webapp.plugins.modules import release_step
 
 
@@ -13,8 +14,8 @@ class Unit:
     given = "/given"
     done = Done(0, "", [])
 
-    def __init__(self, app, user, sandbox):
-        self.user = user
+    def __init__(self, app, user, sandbox, state=None):
+        self.user, self.state = user, state
 
     def lay_out(self):
         pass
@@ -23,6 +24,7 @@ class Unit:
         self.asked = dict(
             options,
             user=self.user,
+            state=self.state,
             argv=argv,
             folder=folder,
             seconds=seconds,
@@ -43,7 +45,9 @@ def step(monkeypatch):
     """Carry a step out: what the unit was asked, and what is told."""
     units, homes = [], []
     for name in ("BuildUnit", "AppUnit"):
-        monkeypatch.setattr(release_step, name, lambda *given: units.append(Unit(*given)) or units[-1])
+        monkeypatch.setattr(
+            release_step, name, lambda *given, **named: units.append(Unit(*given, **named)) or units[-1]
+        )
     monkeypatch.setattr(release_step.Accounts, "builder", lambda self, user, app: (7, 8))
     monkeypatch.setattr(release_step, "end_those_of", lambda uid: homes.append("ended %d" % uid))
     monkeypatch.setattr(release_step, "read_own", lambda release, name: b'TOKEN="abcdef0123"\n')
@@ -100,12 +104,25 @@ def test_what_runs_as_the_app_has_the_app_s_variables_and_home_and_nothing_of_ro
         environment={"PORT": 8000},
         done=Done(1, "", ["token abcdef0123"]),
     )
-    assert asked["user"] == "shop"
+    assert (asked["user"], asked["state"]) == ("shop", "shop")
     assert asked["environment"] == {"HOME": "/var/lib/shop", "PORT": 8000}
     assert asked["files"] == ["/srv/shop/releases/r1/env"]
     assert told["lines"] == ["token <TOKEN>"]
     assert not {"writable", "mounts", "hidden"} & set(asked)
     assert homes == []
+
+
+def test_an_app_may_have_its_data_in_another_folder(step):
+    asked, _told, _homes = step(step="app", user="old", home="/var/lib/old")
+    assert (asked["user"], asked["state"]) == ("old", "old")
+    assert asked["environment"]["HOME"] == "/var/lib/old"
+
+
+@pytest.mark.parametrize("home", ["/home/shop", "/var/lib", "/var/lib/../shop", "/"])
+def test_a_home_that_is_no_data_folder_is_refused(step, home):
+    with pytest.raises(GatehouseError) as caught:
+        step(step="app", home=home)
+    assert caught.value.cause == "bad_input"
 
 
 def test_the_app_s_environment_is_read_by_systemd_and_only_where_it_is_asked_for(step):

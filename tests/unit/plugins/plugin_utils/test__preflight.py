@@ -152,6 +152,16 @@ PROBLEMS = {
     ),
     "a stranger without a unit": ([listener(8001)], "refuse port_taken", "kill 812"),
     "one instance on another's port": ([listener(8001, "chat-api@8000.service")], "refuse port_taken", "chat-api@8000"),
+    "the former name's instances, and no second set": (
+        [listener(8000, "blog@8000.service"), of_app(renamed_from="blog", green=[])],
+        "refuse port_taken",
+        "systemctl stop blog@8000.service",
+    ),
+    "a stranger beside the former name's instances": (
+        [listener(8000, "blog@8000.service"), listener(8000, "stranger.service"), of_app(renamed_from="blog")],
+        "refuse port_taken",
+        "unit stranger.service",
+    ),
     "a stranger on nginx's port": ([listener(80, "apache2.service", address="::")], "refuse port_taken", "nginx's"),
     "an instance by hand": (
         [unit("chat-api@8000.service", ours=False)],
@@ -321,6 +331,11 @@ FINE = {
     "an empty folder": [path(**STAYS)],
     "nginx started by hand": [listener(80, None, "/usr/sbin/nginx", "0.0.0.0")],
     "the same port of another address": [listener(8001, "other.service", address="192.0.2.10")],
+    "the former name's instances, beside which a second set starts": [
+        listener(8000, "blog@8000.service"),
+        listener(8001, "blog@8001.service"),
+        of_app(renamed_from="blog"),
+    ],
     "a unit of that name which is off": [
         unit("chat-api.service", **{**MINE, "active": "inactive", "enabled": "disabled"})
     ],

@@ -38,9 +38,9 @@ def test_the_tags_of_a_stage_are_those_of_site_yml():
         assert set(tags) == {tag for task in tasks if stage in task["tags"] for tag in task["tags"]} - {"check"}
 
 
-def left_out(apps, sites, serves):
+def left_out(apps, sites, serves, *removes):
     found = model(apps, sites)
-    return _served.left_out("app1", found["apps"], found["sites"], serves)
+    return _served.left_out("app1", found["apps"], found["sites"], serves, removes)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +102,29 @@ def test_a_model_that_has_none_of_what_is_served_is_refused(serves, apps, sites,
     assert "-e webapp_empty=true" in error.hint
 
 
+def test_a_host_may_be_emptied_when_each_of_its_apps_is_named():
+    serves = {"apps": {"old": [9000], "older": []}, "names": ["old.example.com"]}
+    assert left_out([], [], serves, "old", "older") == (None, [])
+    assert left_out([APP], [SITE], serves, "old", "older") == (None, [])
+    for named in (["old"], ["olde", "older"], []):
+        assert left_out([], [], serves, *named)[0].cause == "nothing_left"
+    # An app that stays needs the names that lead to it.
+    kept = {"apps": {"old": [9000], "shop": []}, "names": ["old.example.com"]}
+    assert left_out([APP], [], kept, "old")[0].cause == "nothing_left"
+    assert left_out([], [], {"apps": {}, "names": ["old.example.com"]}, "old")[0].cause == "nothing_left"
+
+
+def test_what_looks_like_another_name_is_told_in_place_of_a_lost_app_but_not_of_a_lost_site():
+    found, error = model([APP], [SITE]), _served.GatehouseError("renamed", "renamed")
+    for names, told in ((["shop.example.com"], "renamed"), (["other.example.com"], "nothing_left"), ([], "renamed")):
+        serves = {"apps": {"old": []}, "names": names}
+        assert _served.left_out("app1", found["apps"], found["sites"], serves, (), error)[0].cause == told
+
+
+def test_the_only_app_of_a_host_may_have_another_name():
+    assert left_out([{**APP, "renamed_from": "old"}], [SITE], {**SERVES, "apps": {"old": [9000]}}) == (None, [])
+
+
 MOVED = {**APP, "port": 8100}
 
 
@@ -134,6 +157,22 @@ def test_other_changes_of_ports_pass(app, activates, configures):
     site = {**SITE, "routes": [{"path": "/", "app": app["name"]}]}
     apps = model([app], [site])["apps"]
     assert _served.half_moved("app1", apps, [app["name"]], SERVES, activates, configures) is None
+
+
+@pytest.mark.parametrize(("activates", "configures"), STAGES)
+@pytest.mark.parametrize("chosen", [["shop"], []])
+def test_a_run_that_renames_an_app_or_leads_nginx_to_its_new_name_alone_is_refused(activates, configures, chosen):
+    apps, serves = model([{**APP, "renamed_from": "old"}])["apps"], {**SERVES, "apps": {"old": [8000, 8001]}}
+    error = _served.half_moved("app1", apps, chosen, serves, activates, configures)
+    if activates and not chosen:
+        assert error is None
+    else:
+        assert (error.cause, "shop from the name old to shop" in error.message) == ("port_changed", True)
+    assert _served.half_moved("app1", apps, ["shop"], serves, True, True) is None
+    assert _served.half_moved("app1", apps, [], serves, True, True).cause == "port_changed"
+    # Once it is there, it is an app as others are.
+    both = {**serves, "apps": {"old": [8000, 8001], "shop": [18000, 18001]}}
+    assert _served.half_moved("app1", apps, ["shop"], both, activates, configures) is None
 
 
 def test_an_app_whose_ports_overlap_with_those_it_had_is_moved_too():
@@ -205,7 +244,16 @@ def test_nginx_is_not_led_to_ports_that_stay_closed(opened, serves, configures, 
 
 
 def there(units=(), files=(), data=()):
-    return {"ports": [], "units": list(units), "files": list(files), "users": [], "data": list(data)}
+    return {
+        "ports": [],
+        "units": list(units),
+        "files": list(files),
+        "users": [],
+        "data": list(data),
+        "runs_as": None,
+        "source": None,
+        "led": False,
+    }
 
 
 def test_orphans_are_told_together_and_kept_data_is_not():
@@ -218,7 +266,100 @@ def test_orphans_are_told_together_and_kept_data_is_not():
     assert _served.orphans(["shop"], remains) == {
         "names": ["kept", "old", "web"],
         "told": "has old, web, which the model does not have: old@9000.service, old@9001.service, /srv/old and 1 more."
-        " It is left as it is.",
+        " A deploy leaves that as it is.",
         "command": "ansible-playbook -i INVENTORY gatehouse.webapp.remove -e webapp_remove=old,web",
     }
+    remains["web"]["led"] = True
+    assert _served.orphans(["shop"], remains)["command"] == _served.REPLACE % "old,web"
     assert _served.orphans(["shop", "old", "web"], remains) == {"names": ["kept"], "told": "", "command": ""}
+
+
+FORMER = {**there(["old@8000.service"], ["/srv/old"]), "ports": [8000], "runs_as": "old", "source": "src"}
+
+
+@pytest.mark.parametrize(
+    ("app", "old", "words"),
+    [
+        ({}, {"source": None}, "has port 8000 as old does"),
+        ({"port": 9000}, {}, "comes from the same source as old does"),
+        ({"port": 9000, "green_port": 8000, "instances": 1}, {"source": None}, "has port 8000 as old does"),
+        # It has had another name before.
+        ({}, {"runs_as": "older"}, "has port 8000 as old does"),
+    ],
+)
+def test_a_new_app_that_looks_like_one_that_is_gone_is_refused(app, old, words):
+    apps = model([{**APP, **app}])["apps"]
+    there_is = {**FORMER, "source": apps[0]["origin"], **old}
+    error = _served.renamed("app1", apps, ["shop"], {"old": there_is})
+    assert error.cause == "renamed"
+    assert words in error.message
+    assert "renamed_from: %s " % there_is["runs_as"] in error.hint
+    assert "gatehouse.webapp.remove -e webapp_remove=old" in error.hint
+    # What nginx leads to can't go first.
+    other = _served.renamed("app1", apps, ["shop"], {"old": {**there_is, "led": True}}).hint
+    assert "gatehouse.webapp.site -e webapp_remove=old" in other
+    assert ("give shop other ports, and: " in other) is ("port" in words)
+    assert ("In both cases" in other) is (there_is["runs_as"] == "older")
+    assert _served.renamed("app1", apps, ["shop"], {"old": there_is}, ["old"]) is None
+    assert _served.renamed("app1", apps, [], {"old": there_is}) is None
+    renamed = model([{**APP, **app, "renamed_from": there_is["runs_as"]}])["apps"]
+    assert _served.renamed("app1", renamed, ["shop"], {"old": there_is}, ["old"]) is None
+    # Whose data it has is known then, and one that is not that is only in the way, by its ports.
+    again = _served.renamed("app1", renamed, ["shop"], {"old": there_is})
+    assert (again is None) is (there_is["runs_as"] == "old")
+    assert again is None or again.hint == f"remove old first: {_served.REMOVE % 'old'}"
+    elsewhere = {"old": {**there_is, "runs_as": "older", "ports": []}}
+    known = model([{**APP, **app, "renamed_from": "older"}])["apps"]
+    assert _served.renamed("app1", known, ["shop"], elsewhere) is None
+    here = {**there(files=["/srv/shop"]), "runs_as": "shop"}
+    assert _served.renamed("app1", apps, ["shop"], {"old": there_is, "shop": here}) is None
+
+
+@pytest.mark.parametrize(
+    "old", [{"ports": [7000], "source": "other"}, {"ports": [], "source": None}, {"files": [], "units": []}]
+)
+def test_a_new_app_beside_another_one_that_is_gone_passes(old):
+    assert _served.renamed("app1", model()["apps"], ["shop"], {"old": {**FORMER, **old}}) is None
+
+
+def test_a_former_name_that_was_taken_out_of_the_model_is_asked_for():
+    here = {**there(["shop@8000.service"], ["/srv/shop"]), "runs_as": "old"}
+    error = _served.renamed("app1", model()["apps"], ["shop"], {"shop": here})
+    assert error.cause == "renamed"
+    assert "renamed_from: old" in error.hint
+    assert _served.renamed("app1", model([{**APP, "renamed_from": "old"}])["apps"], ["shop"], {"shop": here}) is None
+
+
+def test_all_that_look_renamed_are_told_at_once():
+    apps = model([APP, {**APP, "name": "web", "port": 8100}, {**APP, "name": "job", "port": 8200}])["apps"]
+    remains = {
+        "shop": {**there(files=["/srv/shop"]), "runs_as": "first"},
+        "one": {**FORMER, "ports": [8100], "runs_as": None, "source": None},
+        "two": {**FORMER, "ports": [7000], "runs_as": "two", "source": apps[2]["origin"]},
+    }
+    error = _served.renamed("app1", apps, ["shop", "web", "job"], remains)
+    for words in (
+        "shop runs as the user first",
+        "web is new, and has port 8100",
+        "job is new, and comes from the same",
+    ):
+        assert words in error.message
+    assert [line.split(":")[0] for line in error.hint.split("\n")] == [
+        "write in webapp_apps[shop]",
+        "when it is, write in webapp_apps[web]",
+        "when it is, write in webapp_apps[job]",
+    ]
+    assert "renamed_from: one" in error.hint
+
+
+def test_an_app_that_is_renamed_again_keeps_the_data_of_its_first_name():
+    apps = model([{**APP, "renamed_from": "old"}])["apps"]
+    error = _served.renamed("app1", apps, ["shop"], {"old": {**FORMER, "runs_as": "older"}})
+    assert (error.cause, "old runs as the user older" in error.message) == ("renamed", True)
+    assert "renamed_from: older " in error.hint
+    assert "gatehouse.webapp.site -e webapp_remove=old" in error.hint
+
+
+def test_the_data_of_a_renamed_app_can_not_be_removed_by_its_former_name():
+    assert _served.not_removable("app1", ["old"], ["shop"], [], ["old"], data=True).cause == "in_use"
+    assert _served.not_removable("app1", ["old"], ["shop"], [], ["old"]) is None

@@ -649,3 +649,30 @@ def test_sites_on_different_ports_may_share_names_and_both_be_default():
         a_site({"path": "/", "return": 404}, name="admin", default=True, http_port=8080),
     ]
     assert [site["name"] for site in resolve([], sites)["sites"]] == ["chat", "admin"]
+
+
+def test_a_renamed_app_keeps_its_user_and_its_data():
+    app = resolved_app(renamed_from="old", log_file=True)
+    assert (app["user"], app["state_dir"]) == ("old", "/var/lib/old")
+    assert (app["build_user"], app["root"], app["log_dir"]) == ("chat-api-build", "/srv/chat-api", "/var/log/chat-api")
+    assert app["services"][0]["name"] == "chat-api@8000.service"
+
+
+@pytest.mark.parametrize(
+    ("source", "origin"),
+    [
+        ({"directory": "src"}, "src"),
+        (
+            {"git": "https://user:secret@git.example.com/shop", "version": "main"},
+            "https://***@git.example.com/shop",
+        ),
+        (
+            {"archive": "https://files.example.com/shop.tgz?sig=secret", "checksum": "sha256:" + "a" * 64},
+            "https://files.example.com/shop.tgz",
+        ),
+    ],
+)
+def test_where_code_comes_from_is_told_without_what_is_secret(source, origin):
+    told = resolved_app(source=source)["origin"]
+    assert "secret" not in told
+    assert told == origin

@@ -769,3 +769,27 @@ def test_input_is_kept_on_failure():
     before = copy.deepcopy(app)
     problems([app])
     assert app == before
+
+
+def test_two_apps_can_not_swap_names_in_one_deploy():
+    found = problems([an_app(name="one", renamed_from="two"), an_app(name="two", port=9000, renamed_from="one")])
+    assert len(found) == 2
+    assert all("give this one a third name first" in line for line in found)
+
+
+@pytest.mark.parametrize(
+    ("former", "told"),
+    [
+        ("chat-api", "is the name of this app in the model"),
+        ("blog", "is the name of another app in the model"),
+        ("shop", "was press too, which has its data"),
+        ("blog-build", "is also the user that builds blog"),
+        ("root", "names a user, a unit or a folder"),
+    ],
+)
+def test_a_former_name_is_one_app_s_alone(former, told):
+    press = an_app(name="press", port=8200, renamed_from="shop")
+    blog = an_app(name="blog", port=8300)
+    (line,) = problems([press, blog, an_app(renamed_from=former)])
+    assert line.startswith("webapp_apps[chat-api].renamed_from: ")
+    assert told in line
