@@ -1,5 +1,6 @@
 """What deploys have left on a host for each app, and how it goes."""
 
+import itertools
 import os
 
 import pytest
@@ -144,6 +145,53 @@ def test_a_second_time_there_is_nothing_to_do(machine):
     machine.write("etc/passwd", PASSWD + USERS.format("shop").splitlines(True)[0])
     assert machine.take_away("shop")[0] == []
     assert machine.take_away("other") == ([], {})
+
+
+class Killed(Exception):
+    """The process was ended at once."""
+
+
+@pytest.mark.parametrize("data", [False, True])
+def test_a_removal_that_is_cut_short_at_any_step_is_completed_by_the_next(tmp_path, monkeypatch, data):
+    real, steps = _remains.remove, []
+
+    def step(doing):
+        steps.append(doing)
+        if len(steps) > left:
+            raise Killed
+
+    class Cut(Machine):
+        def command(self, argv, _seconds):
+            step(" ".join(argv))
+            if argv[0] == "userdel":
+                lines = (self.top / "etc/passwd").read_text().splitlines(True)
+                self.write("etc/passwd", "".join(line for line in lines if line.split(":")[0] != argv[1]))
+            return 0, "", ""
+
+    monkeypatch.setattr(_remains, "remove", lambda path: (step(path), real(path)))
+    for count in itertools.count():
+        top = tmp_path / str(count)
+        top.mkdir()
+        machine = Cut(top)
+        machine.deploy("shop", (8000, 18000))
+        machine.keep_log("shop")
+        steps, left = [], count
+        try:
+            machine.take_away("shop", data)
+            finished = True
+        except Killed:
+            finished = False
+        left = 1000
+        # What is left is found by what is left, so that it is told and can be named.
+        assert finished or "shop" in machine.find()
+        machine.take_away("shop", data)
+        there = machine.what("shop")
+        assert (there["units"], there["files"]) == ([], []), count
+        assert there["users"] == ([] if data else ["shop"]), count
+        assert bool(there["data"]) is not data, count
+        if finished:
+            assert count > 6
+            return
 
 
 def test_check_mode_tells_the_same_and_does_nothing(machine):
