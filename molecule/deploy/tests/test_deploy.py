@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -397,10 +398,13 @@ def test_a_migration_that_hangs_is_ended(before):
     assert_whole(before)
 
 
-def test_a_disk_too_full_for_a_build_is_seen_before_it(before):
+def test_a_disk_too_full_for_a_build_is_seen_before_it(before, tmp_path):
+    # An app of its own: from the same source it would be the other one under another name.
+    source = shutil.copytree(MODEL["webapp_apps"][0]["source"]["directory"], tmp_path / "tiny")
     shell("mkdir -p /srv/tiny/releases && mount -t tmpfs -o size=20m tmpfs /srv/tiny/releases")
     try:
-        run = deploy("tiny", extra={"webapp_sites": [], "webapp_empty": True}, name="tiny", port=9000)
+        extra = {"webapp_sites": [], "webapp_empty": True}
+        run = deploy("tiny", extra=extra, name="tiny", port=9000, source={"directory": str(source)})
         assert run.failure["cause"] == "disk_full"
         assert "room for 20 M more bytes" in run.failure["msg"]
         assert "df -h -i /srv/tiny/releases" in run.failure["msg"]
