@@ -93,6 +93,8 @@ def carry_out(params, check_mode, host, drain):
     ports = [port for name in names for port in host.what(name)["ports"]]
     if ports and not check_mode:
         drain(ports)
+    # What one wrote as the user of another is known by that user, who goes after it.
+    names.sort(key=lambda name: name in host.what(name)["users"])
     taken = {name: host.take_away(name, params["data"], check_mode) for name in names}
     removed = {name: removed for name, (removed, _kept) in taken.items() if removed}
     return {
