@@ -16,7 +16,7 @@ from ansible_collections.gatehouse.webapp.plugins.plugin_utils._diagnosis import
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._hosted import of_hosted
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._model import resolve
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._outside import SSH, ahead, from_outside, reached
-from ansible_collections.gatehouse.webapp.plugins.plugin_utils._served import orphans
+from ansible_collections.gatehouse.webapp.plugins.plugin_utils._served import names_of, orphans
 from ansible_collections.gatehouse.webapp.plugins.plugin_utils._wanted import wanted
 
 
@@ -52,9 +52,8 @@ class ActionModule(ActionBase):
         evidence["hosted"], more = hosted.result()
         evidence["probes"] += more
         evidence["outside"] = self._ask(options, asked, evidence, task_vars) if options["outside"] else None
-        names = [app["name"] for app in asked["apps"]]
         result.update(diagnose(asked, evidence), evidence=evidence, changed=False)
-        result["orphans"] = orphans(names, evidence.get("remains", {}))
+        result["orphans"] = orphans(names_of(asked["apps"]), evidence.get("remains", {}))
         return result
 
     def _ask(self, options, asked, evidence, task_vars):

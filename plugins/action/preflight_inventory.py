@@ -62,7 +62,8 @@ class ActionModule(ActionBase):
                 return seen
             names = [app["name"] for app in model["apps"]]
             former = [app["renamed_from"] for app in model["apps"] if app["renamed_from"]]
-            orphans = _served.orphans(names + former, seen["remains"])
+            known = _served.names_of(model["apps"])
+            orphans = _served.orphans(known, seen["remains"])
             # A deploy leads nginx elsewhere before it removes.
             led = seen["led"] if "remove" in options["stages"] else []
             error = _served.not_removable(name, removes, names, led, former, options["remove_data"])
@@ -70,7 +71,7 @@ class ActionModule(ActionBase):
                 raise error
             near = _inventory.nearly(removes, seen["remains"])
             found = {"known": sorted(seen["remains"]), "orphans": orphans["names"], "removes": removes, "near": near}
-            untold = _served.orphans(names + former + removes, seen["remains"])
+            untold = _served.orphans(known.union(removes), seen["remains"])
             if untold["told"] and "remove" not in options["stages"]:
                 warnings.append("%s To remove it: %s" % (untold["told"], untold["command"]))
             if not {"remove", "read"}.issuperset(options["stages"]):

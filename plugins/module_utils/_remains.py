@@ -7,6 +7,7 @@ Each thing has a mark of a deploy's: a manifest in /srv/APP, the comment of a us
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import json
 import os
@@ -29,6 +30,8 @@ LOGS = "var/log"
 DATA = ("var/lib", LOGS)
 GOES_ON = "an app of another name goes on with it"
 RUN = ("run/gatehouse/rotation", "run/gatehouse/build")
+# users, units: as _users() and _units() give them.   groups: {group: the user that runs an app in it}.   led: as led() gives it.
+Seen = collections.namedtuple("Seen", "users units groups led")
 LOG_UNIT = re.compile(r"([a-z][a-z0-9-]*)-log\.service\Z")
 
 
@@ -48,14 +51,12 @@ class Host:
 
     def find(self):
         """{app: what there is of it}, as what() tells it, of each app that deploys have left anything of."""
-        users = self._users()
-        names = {app for app, _user, _uid, _gid in users}
+        seen = self._look()
+        names = {app for app, _user, _uid, _gid in seen.users} | {app for app, _unit, _port in seen.units}
         names |= {name for name in _listed(self.path("srv")) if self._has_manifest(name)}
-        names |= {app for app, _unit, _port in self._units()}
         # The log of an app that had this name for a while, and ran as the user of its first one.
-        groups = self._groups()
-        names |= {name for name in _listed(self.path(LOGS)) if self._group(LOGS, name) in groups}
-        return {name: self.what(name) for name in sorted(names) if APP.match(name)}
+        names |= {name for name in _listed(self.path(LOGS)) if self._group(LOGS, name) in seen.groups}
+        return {name: self._what(name, seen) for name in sorted(names) if APP.match(name)}
 
     def what(self, app):
         """{ports, units, files, users, data, runs_as, source, led}: the ports of its instances, and what to take away.
@@ -63,8 +64,16 @@ class Host:
         data: the folders that it writes to.   runs_as: the user of its instances.   source: where its live release came from, as the
         manifest tells it. None where that is not known.   led: whether nginx leads requests to it.
         """
-        users = [user for name, user, _uid, _gid in self._users() if name == app]
-        units = [(unit, port) for name, unit, port in self._units() if name == app]
+        return self._what(app, self._look())
+
+    def _look(self):
+        """What is the same for all apps."""
+        users = self._users()
+        return Seen(users, self._units(), {gid: user for app, user, _uid, gid in users if user == app}, self.led())
+
+    def _what(self, app, seen):
+        users = [user for name, user, _uid, _gid in seen.users if name == app]
+        units = [(unit, port) for name, unit, port in seen.units if name == app]
         folder, logrotate = self.path("srv", app), self.path("etc/logrotate.d", app)
         files = [folder] if users or self._has_manifest(app) else []
         if self.path("var/log", app, app + ".log") in read(logrotate):
@@ -75,11 +84,11 @@ class Host:
             "units": sorted(unit for unit, _port in units),
             "files": [path for path in files if os.path.lexists(path)],
             "users": users,
-            "data": [self.path(one, app) for one in DATA if self._writes(one, app, users)],
+            "data": [self.path(one, app) for one in DATA if self._writes(one, app, users, seen.groups)],
             "runs_as": self._user_of([unit for unit, port in units if port])
-            or self._groups().get(self._group("srv", app)),
+            or seen.groups.get(self._group("srv", app)),
             "source": self._source(app),
-            "led": app in self.led(),
+            "led": app in seen.led,
         }
 
     def led(self):
@@ -90,20 +99,16 @@ class Host:
         text = "".join(read(os.path.join(folder, name)) for name in _listed(folder) if name.endswith(".conf"))
         return {name for names in LED.findall(text) for name in names if name}
 
-    def _writes(self, place, app, users):
+    def _writes(self, place, app, users, groups):
         """Whether an app has a folder there. A log may be there that another app's user wrote under this name."""
         group = self._group(place, app)
-        return group is not None and (bool(users) or place == LOGS and group in self._groups())
+        return group is not None and (bool(users) or place == LOGS and group in groups)
 
     def _group(self, *parts):
         """The id of a path's group; None where nothing is there."""
         with contextlib.suppress(OSError):
             return os.lstat(self.path(*parts)).st_gid
         return None
-
-    def _groups(self):
-        """{group: the user that runs an app in it}."""
-        return {gid: user for app, user, _uid, gid in self._users() if user == app}
 
     def _user_of(self, units):
         found = [re.search(r"^User=(\S+)$", read(self.path("etc/systemd/system", unit)), re.M) for unit in units]
@@ -199,7 +204,7 @@ class Host:
             return "the app has written it"
         if os.path.ismount(path):
             return "a disk is mounted there"
-        return self._whose(path, self._groups().get(self._group(path), app))
+        return self._whose(path, self._look().groups.get(self._group(path), app))
 
     def _stop(self, app, units):
         """End the instances for good, and have systemd forget them."""

@@ -89,19 +89,13 @@ def _check_renames(apps, problems):
             continue
         if former in names:
             whose = "this app" if former == app["name"] else "another app"
-            other = next(
-                (one for _place, one in apps if one["name"] == former and one["renamed_from"] == app["name"]), app
+            swapped = former != app["name"] and any(
+                one["name"] == former and one["renamed_from"] == app["name"] for _place, one in apps
             )
+            mend = "Two names can't be swapped in one deploy: give this one a third name first"
             problems.append(
                 "%s.renamed_from: %s is the name of %s in the model. %s"
-                % (
-                    place,
-                    former,
-                    whose,
-                    "Leave it out"
-                    if other is app
-                    else "Two names can't be swapped in one deploy: give this one a third name first",
-                )
+                % (place, former, whose, mend if swapped else "Leave it out")
             )
         elif former in taken:
             problems.append(

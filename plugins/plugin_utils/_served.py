@@ -28,18 +28,23 @@ def is_to_run(stage, run, skip):
     return bool(chosen) and not tags & set(skip) and not {"all", "tagged"} & set(skip)
 
 
+def names_of(apps):
+    """The names of the model's apps, and those that they had before."""
+    return {app["name"] for app in apps} | {app["renamed_from"] for app in apps if app["renamed_from"]}
+
+
 def left_out(name, apps, sites, serves, removes=(), other_name=None):
     """(the GatehouseError about a model that has none of the apps or names that a host serves now, or None; [warning] about some).
 
     apps, sites: of the resolved model, those that are to be on this host.   serves: as module_utils/_serves.look gives it.
     removes: the names of apps that are to go.   other_name: what renamed() says, which tells more than that an app is gone.
     """
-    wanted = {app["name"] for app in apps} | {app["renamed_from"] for app in apps}
+    if serves["apps"] and set(removes).issuperset(serves["apps"]):
+        return None, []
+    wanted = names_of(apps)
     names = {one for site in sites for one in site["server_names"] or ["_"]}
     gone, unanswered = sorted(set(serves["apps"]) - wanted), sorted(set(serves["names"]) - names)
     parts = []
-    if serves["apps"] and set(removes).issuperset(serves["apps"]):
-        return None, []
     if unanswered and len(unanswered) == len(serves["names"]):
         parts.append("answers for %s now, and webapp_sites has no site for it" % _some(unanswered))
     if gone and len(gone) == len(serves["apps"]) and (parts or not other_name):
@@ -86,7 +91,7 @@ def renamed(name, apps, chosen, remains, removes=()):
     apps: of the resolved model, those of this host.   chosen: the names of those that the run is about.
     removes: those that are to go.
     """
-    names = {app["name"] for app in apps} | {app["renamed_from"] for app in apps}
+    names = names_of(apps)
     left = [one for one in sorted(remains) if one not in names and one not in removes and remains[one]["files"]]
     found = []
     for app in (app for app in apps if app["name"] in chosen):

@@ -274,6 +274,11 @@ def test_orphans_are_told_together_and_kept_data_is_not():
     assert _served.orphans(["shop", "old", "web"], remains) == {"names": ["kept"], "told": "", "command": ""}
 
 
+def test_what_an_app_left_under_its_former_name_is_its_own():
+    apps = model([{**APP, "renamed_from": "old"}, {**APP, "name": "web", "port": 9000}])["apps"]
+    assert _served.names_of(apps) == {"shop", "old", "web"}
+
+
 FORMER = {**there(["old@8000.service"], ["/srv/old"]), "ports": [8000], "runs_as": "old", "source": "src"}
 
 
