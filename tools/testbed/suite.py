@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 import xml.etree.ElementTree as ET
@@ -27,6 +28,7 @@ TIMEOUT = 40 * 60
 # The longest part starts first: by what it took here, and where it never ran, by what it took where it was measured.
 DURATIONS = paths.CACHE / "durations.json"
 COSTS = Path(__file__).with_name("costs.json")
+CALLBACKS = Path(__file__).with_name("callback")
 # ansible-test fetches this script to put pip into its virtual environments, and keeps most of the environment to itself. Python's own
 # ensurepip would take seconds for each.
 PIP_BOOTSTRAP = """import subprocess
@@ -219,7 +221,8 @@ def table(measured):
 class Runner:
     """Runs jobs a few at a time, shows their progress and adds up what they count."""
 
-    def __init__(self):
+    def __init__(self, payloads):
+        self.payloads = payloads
         self.passed = 0
         self.failed = 0
         self.expected = expected_durations()
@@ -252,7 +255,12 @@ class Runner:
         job.prepare()
         job.log.parent.mkdir(parents=True, exist_ok=True)
         settings = toolchain.environment(
-            NO_COLOR="1", ANSIBLE_NOCOLOR="1", MOLECULE_COMMAND_BORDERS="0", **job.environment
+            NO_COLOR="1",
+            ANSIBLE_NOCOLOR="1",
+            ANSIBLE_CALLBACK_PLUGINS=str(CALLBACKS),
+            GATEHOUSE_PAYLOADS=self.payloads,
+            MOLECULE_COMMAND_BORDERS="0",
+            **job.environment,
         )
         with job.log.open("w") as log:
             process = subprocess.Popen(
@@ -338,7 +346,13 @@ def main(arguments):
             raise steps.Failure("git is missing: install it (Debian and Ubuntu: apt-get install git)")
         machine.install("git")
     toolchain.ensure()
-    runner = Runner()
+    paths.CACHE.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="payloads-", dir=paths.CACHE) as payloads:
+        return run(parts, names, Runner(payloads))
+
+
+def run(parts, names, runner):
+    """Run the parts and tell what they took and counted."""
     try:
         runner.submit(
             ([unit_job(), *node_jobs()] if "unit" in parts else []) + (lint_jobs() if "lint" in parts else [])

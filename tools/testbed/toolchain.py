@@ -105,7 +105,8 @@ def environment(**extra):
         "PYTHONUNBUFFERED": "1",
         **extra,
     }
-    # They would name other tools and modules than the checkout's.
-    for name in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME"):
+    # The first three would name other tools and modules than the checkout's. Without compiled files, which the last forbids to keep, each
+    # run and each task of it compiles all that Ansible is made of.
+    for name in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE"):
         settings.pop(name, None)
     return settings

@@ -197,7 +197,7 @@ def runner(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "LOGS", tmp_path)
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     monkeypatch.setattr(suite, "DURATIONS", tmp_path / "durations.json")
-    return suite.Runner()
+    return suite.Runner(str(tmp_path))
 
 
 def test_a_runner_adds_up_and_shows_the_log_of_a_failure(runner, tmp_path, capsys):

@@ -61,7 +61,8 @@ def test_a_copy_of_the_collection_is_refused(checkout):
 def test_no_other_environment_reaches_the_tools(monkeypatch):
     monkeypatch.setenv("VIRTUAL_ENV", "/elsewhere")
     monkeypatch.setenv("PYTHONPATH", "/elsewhere")
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     settings = toolchain.environment(EXTRA="1")
     assert settings["PATH"].startswith(str(paths.VENV / "bin"))
     assert settings["EXTRA"] == "1"
-    assert not {"VIRTUAL_ENV", "PYTHONPATH"} & set(settings)
+    assert not {"VIRTUAL_ENV", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE"} & set(settings)
