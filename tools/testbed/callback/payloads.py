@@ -33,12 +33,6 @@ def key(root):
     return digest.hexdigest()[:16]
 
 
-def lead(local, kept):
-    """Lead Ansible's folder of payloads, in the folder of this run, to the one that stays."""
-    kept.mkdir(parents=True, exist_ok=True)
-    (local / "ansiballz_cache").symlink_to(kept)
-
-
 class CallbackModule(CallbackBase):
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "aggregate"
@@ -46,4 +40,7 @@ class CallbackModule(CallbackBase):
 
     def __init__(self):
         super().__init__()
-        lead(Path(constants.DEFAULT_LOCAL_TMP), Path(os.environ["GATEHOUSE_PAYLOADS"]) / key(ROOT))
+        kept = Path(os.environ["GATEHOUSE_PAYLOADS"]) / key(ROOT)
+        kept.mkdir(parents=True, exist_ok=True)
+        # Ansible's own name for its folder, in the temporary folder of this run.
+        (Path(constants.DEFAULT_LOCAL_TMP) / "ansiballz_cache").symlink_to(kept)
